@@ -1,0 +1,55 @@
+"""What can go wrong, said for the person who has to act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """A place in a manifest: file as the user named it, line and column counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault, or one warning.
+
+    ``message`` says what is wrong, with the other half's place in it where there is one;
+    ``hint`` says what to do. ``source`` is None where no manifest line is to blame.
+    """
+
+    message: str
+    source: Source | None = None
+    hint: str = ""
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        place = f"{self.source}: " if self.source else ""
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return f"{place}{self.severity}: {self.message}{hint}"
+
+
+class NetapplyError(Exception):
+    """The run stops here; ``problems`` is all that was found, ordered by place."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=_place))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @classmethod
+    def of(cls, message: str, source: Source | None = None, hint: str = "") -> NetapplyError:
+        """An error of one problem."""
+        return cls([Problem(message, source, hint)])
+
+
+def _place(problem: Problem) -> tuple[str, int, int, str]:
+    source = problem.source or Source("", 0, 0)
+    return (source.file, source.line, source.column, problem.message)

@@ -1,0 +1,139 @@
+"""The manifest after reading and checking: what the user said, in one form only.
+
+Addresses and subnets are canonical text (``172.18.0.2``, ``fd00::2``, ``172.18.0.0/16``).
+Every part carries the place where it stands. Nothing here is unchecked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler.errors import Problem, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One entry of ``ipam.config``: a subnet, and what of it is for whom."""
+
+    subnet: str
+    gateway: str | None = None
+    ip_range: str | None = None
+    aux_addresses: tuple[tuple[str, str], ...] = ()
+    source: Source | None = field(default=None, compare=False)
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.subnet else 4
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeOptions:
+    """``driver_opts`` of a bridge network (names: Docker's bridge driver)."""
+
+    bridge_name: str | None = None
+    mtu: int | None = None
+    icc: bool = True
+    masquerade: bool = True
+    host_binding_ipv4: str | None = None
+    gateway_mode_ipv4: str = "nat"
+    gateway_mode_ipv6: str = "nat"
+    inhibit_ipv4: bool = False
+    trusted_host_interfaces: tuple[str, ...] = ()
+    interface_prefix: str = "eth"
+    snat_ipv4: str | None = None
+    snat_ipv6: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of the stack. ``key`` is its name in the file, ``name`` its real name.
+
+    An ``external`` network is made elsewhere and only joined; of it, only ``key`` and
+    ``name`` are meaningful. No pools of a family that is enabled: netapply chooses a subnet.
+    """
+
+    key: str
+    name: str
+    driver: str = "bridge"
+    external: bool = False
+    internal: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
+    pools: tuple[Pool, ...] = ()
+    bridge: BridgeOptions = BridgeOptions()
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A container's place on a network: ``network`` is the network's key."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    ipv4_address: str | None = None
+    ipv6_address: str | None = None
+    mac_address: str | None = None
+    interface_name: str | None = None
+    gw_priority: int = 0
+    priority: int = 0
+    sysctls: tuple[tuple[str, str], ...] = ()
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """One published port, ranges already dealt out to single target ports.
+
+    ``published`` is None for a dynamic host port, else the first and last host port to
+    choose from (equal for a fixed one). ``host_address`` None: every address of the host.
+    """
+
+    target: int
+    published: tuple[int, int] | None = None
+    host_address: str | None = None
+    protocol: str = "tcp"
+    name: str | None = None
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container: its place on networks, its ports and, with ``command``, its process.
+
+    ``network_mode`` is None (networks decide), ``none``, ``host``, ``bridge``,
+    ``service:NAME`` or ``container:NAME``. ``environment``, ``sysctls`` keep file order;
+    an environment value is a secret and never shown.
+    """
+
+    name: str
+    hostname: str | None = None
+    domainname: str | None = None
+    network_mode: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    ports: tuple[PortMapping, ...] = ()
+    expose: tuple[str, ...] = ()
+    command: tuple[str, ...] | None = None
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    working_dir: str | None = None
+    user: str | None = None
+    rootfs: str | None = None
+    sysctls: tuple[tuple[str, str], ...] = ()
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One stack.
+
+    ``origin`` is the real path of the (first) file, or ``-`` for standard input;
+    ``named`` says whether the stack's name was given (``name:``, ``-p``, environment)
+    rather than derived from a file or folder name.
+    """
+
+    stack: str
+    named: bool
+    origin: str
+    networks: tuple[Network, ...] = ()
+    containers: tuple[Container, ...] = ()
+    warnings: tuple[Problem, ...] = ()

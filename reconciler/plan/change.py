@@ -1,0 +1,61 @@
+"""What differs, as values: one of three changes for each object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.state import Key, Resource
+
+
+class Disruption(StrEnum):
+    """What a change does to traffic that flows already; from harmless to harmful."""
+
+    NONE = "none"
+    RESET = "connections reset"
+    FLAP = "endpoint flap"
+    RECREATE = "recreate"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make ``after``."""
+
+    after: Resource
+    reason: str = ""
+    disruption: Disruption = Disruption.NONE
+
+    @property
+    def key(self) -> Key:
+        return self.after.key
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Turn ``before`` into ``after`` in place."""
+
+    before: Resource
+    after: Resource
+    reason: str = ""
+    disruption: Disruption = Disruption.NONE
+
+    @property
+    def key(self) -> Key:
+        return self.after.key
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove ``before``. ``implied``: it goes by itself with an object that is also removed."""
+
+    before: Resource
+    reason: str = ""
+    disruption: Disruption = Disruption.NONE
+    implied: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.before.key
+
+
+Change = Create | Update | Delete
