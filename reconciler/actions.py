@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from reconciler.naming import Label
+
 HOST = ""
 """As a namespace: the host's own."""
 
@@ -29,11 +31,20 @@ class Netlink(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MakeNamespace:
-    """A new pinned network namespace with loopback up and ``lo`` carrying ``alias``."""
+    """A new pinned network namespace with loopback up and ``lo`` carrying ``label``."""
 
     namespace: str
-    alias: str
+    label: Label
     ipv6: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureNamespace:
+    """Loopback up and labelled in a namespace that stands; ``ipv6`` None leaves IPv6 as it is."""
+
+    namespace: str
+    label: Label
+    ipv6: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,16 @@ class RemoveNamespace:
     """Unpin it; its links go when its last user does."""
 
     namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLinkSysctl:
+    """Set ``CLASS/INTERFACE/name`` of a host link of ours; it goes with the link, so nothing is recorded."""
+
+    interface: str
+    sysctl_class: str
+    name: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +129,9 @@ class Firewall:
 Action = (
     Netlink
     | MakeNamespace
+    | ConfigureNamespace
     | RemoveNamespace
+    | WriteLinkSysctl
     | WriteSysctl
     | RestoreSysctl
     | StartProcess

@@ -1,0 +1,171 @@
+"""Links, addresses and routes of the host and of every sandbox, as resources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from reconciler.kernel import namespaces, netlink
+from reconciler.kernel.host import PINNED, Host
+from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL, Label, parse_label
+from reconciler.netlink import constants as c
+from reconciler.netlink.decode import AddressRecord, LinkRecord, RouteRecord
+from reconciler.resources.address import Address
+from reconciler.resources.bridge import Bridge
+from reconciler.resources.endpoint import Endpoint
+from reconciler.resources.namespace import Namespace
+from reconciler.resources.route import Route
+from reconciler.state import Resource
+
+_DEFAULTS = frozenset({"0.0.0.0/0", "::/0"})
+
+
+@dataclass(slots=True)
+class HostLinks:
+    """What one look at the host's own namespace gives."""
+
+    links: list[LinkRecord]
+    addresses: list[AddressRecord]
+    routes: list[RouteRecord]
+    names: dict[int, str] = field(default_factory=dict)
+    halves: dict[int, tuple[LinkRecord, Label]] = field(default_factory=dict)
+    """Host ends of endpoints of ours, by index; those that found their other half are taken out."""
+
+
+def look(route_socket: netlink.RouteSocket) -> HostLinks:
+    """One look at the host."""
+    found = HostLinks(
+        netlink.links(route_socket), netlink.addresses(route_socket), netlink.routes(route_socket, 0, c.RT_TABLE_MAIN)
+    )
+    found.names = netlink.names(found.links)
+    for link in found.links:
+        label = parse_label(link.alias) if link.group == LINK_GROUP and link.alias else None
+        if label and label.kind == "endpoint":
+            found.halves[link.index] = (link, label)
+    return found
+
+
+def bridges(host: HostLinks) -> Iterator[Resource]:
+    """The bridges of ours, with their addresses."""
+    for link in host.links:
+        label = parse_label(link.alias) if link.group == LINK_GROUP and link.kind == "bridge" else None
+        if not label or label.kind != "bridge":
+            continue
+        network = f"{label.stack}/{label.name}"
+        yield Bridge(
+            owner=label.stack,
+            network=network,
+            network_name=label.network,
+            interface=link.name,
+            mac=link.mac,
+            origin=label.origin,
+            mtu=link.mtu,
+            nf_call=link.nf_call,
+            route_localnet=link.route_localnet,
+            ipv6=link.ipv6,
+            up=link.up,
+        )
+        for address in host.addresses:
+            if address.index == link.index and address.scope != c.RT_SCOPE_LINK:
+                yield Address(label.stack, network, "", link.name, address.address)
+
+
+def pinned(host: Host) -> Iterator[tuple[str, str]]:
+    """``stack/container`` and path of everything below /run/netns that could be a sandbox of this host."""
+    try:
+        names = sorted(os.listdir(PINNED))
+    except FileNotFoundError:
+        return
+    for name in names:
+        namespace = host.namespace_of(name)
+        if namespace:
+            yield namespace, f"{PINNED}/{name}"
+
+
+def sandboxes(host: Host, found: HostLinks, only: frozenset[str] | None = None) -> Iterator[Resource]:
+    """What stands in each sandbox (of ``only``, where given). Moves this thread: call it within ``elsewhere``."""
+    for namespace, path in pinned(host):
+        if only is None or namespace in only:
+            yield from _sandbox(host, found, namespace, path)
+
+
+def _sandbox(host: Host, found: HostLinks, namespace: str, path: str) -> Iterable[Resource]:
+    stack = namespace.partition("/")[0]
+    try:
+        descriptor = namespaces.open_path(path)
+    except OSError:
+        return ()
+    try:
+        namespaces.enter(descriptor)
+    except OSError:
+        # A name that leads nowhere is what a crash between naming and mounting leaves.
+        empty = os.fstat(descriptor).st_size == 0
+        return (Namespace(stack, namespace, "", pinned=False),) if empty else ()
+    finally:
+        os.close(descriptor)
+    inside = netlink.RouteSocket()
+    try:
+        return _inside(host, found, namespace, inside)
+    finally:
+        inside.close()
+
+
+def _inside(host: Host, found: HostLinks, namespace: str, inside: netlink.RouteSocket) -> list[Resource]:
+    links = netlink.links(inside)
+    loopback = next(link for link in links if link.name == "lo")
+    label = parse_label(loopback.alias)
+    if not label or label.host_id != host.host_id or f"{label.stack}/{label.name}" != namespace:
+        return []
+    owner = label.stack
+    sandbox = Namespace(owner, namespace, label.origin, ipv6=loopback.ipv6, up=loopback.up)
+    resources: list[Resource] = [sandbox]
+    ours = {}
+    for link in links:
+        if link.group == LINK_GROUP and link.kind == "veth":
+            ours[link.index] = link.name
+            resources.append(_endpoint(found, owner, namespace, link))
+    if ours:
+        for address in netlink.addresses(inside):
+            if address.index in ours and address.scope != c.RT_SCOPE_LINK:
+                resources.append(Address(owner, namespace, namespace, ours[address.index], address.address))
+        family = 0 if sandbox.ipv6 else c.AF_INET
+        for route in netlink.routes(inside, family, c.RT_TABLE_MAIN):
+            if route.index in ours and (route.protocol == ROUTE_PROTOCOL or route.destination in _DEFAULTS):
+                resources.append(
+                    Route(
+                        owner, namespace, route.destination, route.gateway, ours[route.index], route.metric, route.protocol
+                    )
+                )
+    return resources
+
+
+def _endpoint(found: HostLinks, owner: str, namespace: str, link: LinkRecord) -> Endpoint:
+    half = found.halves.get(link.peer_index)
+    if half is None or f"{half[1].stack}/{half[1].name}" != namespace:
+        return Endpoint(owner, namespace, link.name, "", "", "", link.mac, "", link.mtu)
+    host_end, label = half
+    del found.halves[link.peer_index]
+    return Endpoint(
+        owner=owner,
+        container=namespace,
+        interface=link.name,
+        host_interface=host_end.name,
+        network_name=label.network,
+        bridge=found.names.get(host_end.master_index, ""),
+        mac=link.mac,
+        origin=label.origin,
+        mtu=min(link.mtu, host_end.mtu),
+        hairpin=host_end.hairpin,
+        up=link.up,
+        host_up=host_end.up,
+    )
+
+
+def lone_halves(found: HostLinks) -> Iterator[Endpoint]:
+    """Host ends whose other end stands in no sandbox of ours."""
+    for link, label in found.halves.values():
+        bridge = found.names.get(link.master_index, "")
+        yield Endpoint(
+            label.stack, f"{label.stack}/{label.name}", "", link.name, label.network, bridge, "", label.origin, link.mtu
+        )

@@ -1,0 +1,52 @@
+"""Collects everything that is wrong with the manifests of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.errors import NetapplyError, Problem, Source
+
+
+class FormError(Exception):
+    """A text does not have the form that its place asks for; ``hint`` says what would."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Faults:
+    """The errors and warnings found so far."""
+
+    def __init__(self) -> None:
+        self.errors: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def add(self, message: str, source: Source | None = None, hint: str = "") -> None:
+        """Note one error."""
+        self.errors.append(Problem(message, source, hint))
+
+    def add_form(self, error: FormError, source: Source | None) -> None:
+        """Note the error of a parser of short forms."""
+        self.add(str(error), source, error.hint)
+
+    def warn(self, message: str, source: Source | None = None, hint: str = "") -> None:
+        """Note one warning."""
+        self.warnings.append(Problem(message, source, hint, severity="warning"))
+
+    def stop_if_any(self) -> None:
+        """Raise all errors at once, if there is one.
+
+        Raises:
+            NetapplyError: with every error noted so far.
+        """
+        if self.errors:
+            raise NetapplyError(dict.fromkeys(self.errors))
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A hint that names the known word nearest to ``word``, or nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415  # 5 ms, needed for errors only
+
+    near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,112 @@
+"""Variables in values: ``$NAME``, ``${NAME}`` and Compose's forms with an operator.
+
+The forms are those of the Compose Specification, chapter 12: ``:-`` and ``-`` give a
+default, ``:?`` and ``?`` demand a value, ``:+`` and ``+`` replace one; what follows the
+operator is itself interpolated, and only if it is used. ``$$`` is a dollar sign.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from reconciler.manifest.faults import Faults, FormError
+from reconciler.manifest.nodes import Scalar, source_of
+
+_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_BRACED = re.compile(r"([_a-zA-Z][_a-zA-Z0-9]*)(?:(:?[-?+])(.*))?", re.DOTALL)
+_ESCAPE_HINT = "write $$ for a dollar sign"
+_DEEPEST = 20
+
+
+class Interpolation:
+    """Substitutes from one environment; ``unset`` gathers the names that were missing."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.unset: dict[str, None] = {}
+
+    def substitute(self, text: str, depth: int = 0) -> str:
+        """The text with its variables replaced.
+
+        Raises:
+            FormError: a malformed ``$`` form, or a demanded variable is missing.
+        """
+        if depth > _DEEPEST:
+            message = "variables nested too deeply"
+            raise FormError(message)
+        parts: list[str] = []
+        position = 0
+        while (dollar := text.find("$", position)) >= 0:
+            parts.append(text[position:dollar])
+            value, position = self._variable(text, dollar + 1, depth)
+            parts.append(value)
+        return "".join(parts) + text[position:]
+
+    def _variable(self, text: str, start: int, depth: int) -> tuple[str, int]:
+        if text.startswith("$", start):
+            return "$", start + 1
+        if text.startswith("{", start):
+            end = _closing(text, start)
+            return self._braced(text[start + 1 : end], depth), end + 1
+        name = _NAME.match(text, start)
+        if not name:
+            message = f"'{text[start - 1 : start + 1]}' is not a variable"
+            raise FormError(message, _ESCAPE_HINT)
+        return self._plain(name.group()), name.end()
+
+    def _plain(self, name: str) -> str:
+        value = self._environment.get(name)
+        if value is None:
+            self.unset[name] = None
+        return value or ""
+
+    def _braced(self, inside: str, depth: int) -> str:
+        form = _BRACED.fullmatch(inside)
+        if not form:
+            message = "'${' is not followed by a variable's name and '}'"
+            raise FormError(message, f"the forms are ${{NAME}}, ${{NAME:-default}}, ${{NAME:?message}}; {_ESCAPE_HINT}")
+        name, operator, rest = form.groups()
+        if operator is None:
+            return self._plain(name)
+        value = self._environment.get(name)
+        present = bool(value) if operator.startswith(":") else value is not None
+        if operator.endswith("+"):
+            return self.substitute(rest, depth + 1) if present else ""
+        if present:
+            return value or ""
+        if operator.endswith("-"):
+            return self.substitute(rest, depth + 1)
+        message = f"variable {name} is not set" + (f": {said}" if (said := self.substitute(rest, depth + 1)) else "")
+        raise FormError(message, f"set {name} in the environment")
+
+
+def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], faults: Faults) -> None:
+    """Replace the variables of these scalars, in place; the results are text, never numbers."""
+    warned: set[str] = set()
+    for scalar in templates:
+        work = Interpolation(environment)
+        try:
+            scalar.text = work.substitute(scalar.text)
+        except FormError as error:
+            faults.add_form(error, source_of(scalar))
+            continue
+        scalar.value = scalar.text
+        for name in work.unset:
+            if name not in warned:
+                warned.add(name)
+                faults.warn(f"variable {name} is not set; empty text stands for it", source_of(scalar))
+
+
+def _closing(text: str, opening: int) -> int:
+    """The index of the brace that closes the one at ``opening``; inner pairs are skipped."""
+    level = 0
+    for index in range(opening, len(text)):
+        if text[index] == "{":
+            level += 1
+        elif text[index] == "}":
+            level -= 1
+            if level == 0:
+                return index
+    message = "'${' without a closing '}'"
+    raise FormError(message, _ESCAPE_HINT)

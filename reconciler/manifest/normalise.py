@@ -1,0 +1,110 @@
+"""Brings a document's tree to the manifest's own words, before it is merged and validated.
+
+``services:`` becomes ``containers:``, the keys under ``x-netapply`` move into the mapping they
+stand on, other ``x-`` keys go, and so do, after being noted, the keys that netapply does not use.
+All in place and idempotent, because aliases share nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.errors import Source
+from reconciler.manifest import vocabulary
+from reconciler.manifest.faults import Faults
+from reconciler.manifest.nodes import Mapping, Node, Sequence, is_null, source_of
+
+OWN = "x-netapply"
+
+
+class Unused:
+    """The keys of a run that have no effect, each with the first place it was seen."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, Source] = {}
+
+    def note(self, mapping: Mapping, key: str) -> None:
+        """Remember one."""
+        if key not in self._first:
+            self._first[key] = source_of(mapping.keys[key])
+
+    def warn(self, faults: Faults) -> None:
+        """Give one warning for all of them."""
+        if self._first:
+            words = ", ".join(f"{key} ({self._first[key]})" for key in sorted(self._first))
+            faults.warn(f"accepted, but not used by netapply: {words}")
+
+
+def normalise(top: Mapping, faults: Faults, unused: Unused) -> None:
+    """Bring the document's top mapping, and all in it, to the manifest's own words."""
+    _clean(top, vocabulary.UNUSED_TOP, faults, unused)
+    _join_services(top, faults)
+    for container in _mappings(top, "containers"):
+        _clean(container, vocabulary.UNUSED_CONTAINER, faults, unused)
+        for attachment in _mappings(container, "networks"):
+            _clean(attachment, frozenset(), faults, unused)
+        for port in _mappings(container, "ports"):
+            _clean(port, vocabulary.UNUSED_PORT, faults, unused)
+    for network in _mappings(top, "networks"):
+        _clean(network, vocabulary.UNUSED_NETWORK, faults, unused)
+        ipam = network.entries.get("ipam")
+        if isinstance(ipam, Mapping):
+            _clean(ipam, vocabulary.UNUSED_IPAM, faults, unused)
+            for pool in _mappings(ipam, "config"):
+                _clean(pool, frozenset(), faults, unused)
+
+
+def _mappings(holder: Mapping, key: str) -> Iterator[Mapping]:
+    """The mappings in the collection under ``key``, whether that is a mapping or a list."""
+    collection = holder.entries.get(key)
+    if isinstance(collection, Mapping):
+        values: list[Node] = list(collection.entries.values())
+    else:
+        values = collection.items if isinstance(collection, Sequence) else []
+    for value in values:
+        if isinstance(value, Mapping):
+            yield value
+
+
+def _clean(mapping: Mapping, not_used: frozenset[str], faults: Faults, unused: Unused) -> None:
+    own = mapping.entries.get(OWN)
+    if isinstance(own, Mapping):
+        for key, value in own.entries.items():
+            if key in mapping.entries and mapping.entries[key] is not value:
+                first = source_of(mapping.keys[key])
+                faults.add(f"key '{key}' is given twice; also at {first}", source_of(own.keys[key]), "remove one")
+            else:
+                mapping.put(own.keys[key], value)
+    elif own is not None and not is_null(own):
+        faults.add(f"{OWN} takes a mapping of keys", source_of(own))
+    for key in [key for key in mapping.entries if key.startswith("x-") or key in not_used]:
+        if key in not_used:
+            unused.note(mapping, key)
+        mapping.drop(key)
+
+
+def _join_services(top: Mapping, faults: Faults) -> None:
+    """Put what stands under ``services`` under ``containers``, which means the same."""
+    services = top.entries.get("services")
+    if services is None:
+        return
+    key = top.keys["services"]
+    top.drop("services")
+    containers = top.entries.get("containers")
+    if containers is None or is_null(containers):
+        top.entries["containers"], top.keys["containers"] = services, key
+        return
+    if not isinstance(containers, Mapping) or not isinstance(services, Mapping):
+        if not is_null(services):
+            faults.add("'services' and 'containers' both take a mapping", source_of(key))
+        return
+    for name, value in services.entries.items():
+        if name in containers.entries:
+            first = source_of(containers.keys[name])
+            faults.add(
+                f"'{name}' stands under services and under containers; also at {first}",
+                source_of(services.keys[name]),
+                "services and containers mean the same: keep one of them",
+            )
+        else:
+            containers.put(services.keys[name], value)

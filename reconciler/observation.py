@@ -1,0 +1,58 @@
+"""What a look at the host gives: the state of what is ours, and the facts about the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler.errors import Problem
+from reconciler.firewall.policy import HostAccept
+from reconciler.state import State
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Listener:
+    """A socket of somebody else's that holds a host port. ``process`` is for people: ``nginx (pid 12)``."""
+
+    protocol: str
+    address: str
+    port: int
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a container's command is: never compared, only shown."""
+
+    pid: int | None
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What planning must know of the host beside our own objects.
+
+    ``taken_subnets`` are the destinations of routes and the networks of addresses that are
+    not ours; ``interfaces`` the names of all links; ``router_advertised`` the interfaces
+    whose accept_ra is 1. ``backend`` is the firewall backend in use, and why.
+    """
+
+    host_id: str = ""
+    interfaces: frozenset[str] = frozenset()
+    taken_subnets: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    router_advertised: tuple[str, ...] = ()
+    ephemeral_ports: tuple[int, int] = (49153, 65535)
+    backend: str = "nftables"
+    backend_reason: str = "default"
+    wanted_accepts: tuple[HostAccept, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The observed state, and the facts that it was observed among."""
+
+    state: State
+    facts: Facts = Facts()
+    runtimes: dict[str, Runtime] = field(default_factory=dict, compare=False)

@@ -1,0 +1,123 @@
+"""The difference of two states, as changes with a reason and a disruption class each."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import lru_cache
+
+from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
+
+_IN_PLACE = {
+    ("mac",): Disruption.FLAP,
+    ("bridge",): Disruption.FLAP,
+    ("up",): Disruption.NONE,
+}
+_REMOVAL = {
+    Kind.NAMESPACE: Disruption.RECREATE,
+    Kind.PROCESS: Disruption.RECREATE,
+    Kind.LINK: Disruption.FLAP,
+    Kind.ADDRESS: Disruption.RESET,
+    Kind.PORT: Disruption.RESET,
+}
+
+
+def diff(observed: State, desired: State) -> tuple[Change, ...]:
+    """Every key at which the two states differ, in a stable order, with what goes down with a replaced object."""
+    replaced = _replaced(observed, desired)
+    changes: list[Change] = []
+    for key in sorted({*observed.keys(), *desired.keys()}):
+        before, after = observed.get(key), desired.get(key)
+        if before is None and after is not None:
+            changes.append(Create(after, _wanted_by(after)))
+        elif before is not None and after is None:
+            changes.append(_removal(before, "no longer wanted"))
+        elif before is not None and after is not None:
+            changes.extend(_both(before, after, replaced))
+    return _with_implied(changes)
+
+
+@lru_cache(maxsize=64)
+def _compared(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.compare)
+
+
+def changed_fields(before: Resource, after: Resource) -> tuple[str, ...]:
+    """The names of the fields that differ, in the order of the class."""
+    if type(before) is not type(after):
+        return ("kind",)
+    return tuple(name for name in _compared(type(after)) if getattr(before, name) != getattr(after, name))
+
+
+def _replaced(observed: State, desired: State) -> dict[Key, str]:
+    """Keys of objects that must be made anew, with the reason; an object goes with what it needs."""
+    replaced: dict[Key, str] = {}
+    for after in desired:
+        before = observed.get(after.key)
+        if before is None or before == after:
+            continue
+        names = changed_fields(before, after)
+        if not set(names) <= after.live:
+            replaced[after.key] = f"{', '.join(name for name in names if name not in after.live)} changed"
+    while replaced:
+        size = len(replaced)
+        for before in observed:
+            if before.key not in replaced and before.key in desired:
+                cause = next((need for need in before.needs() if need in replaced), None)
+                if cause:
+                    replaced[before.key] = f"goes with {cause.name}"
+        if len(replaced) == size:
+            break
+    return replaced
+
+
+def _both(before: Resource, after: Resource, replaced: dict[Key, str]) -> tuple[Change, ...]:
+    reason = replaced.get(before.key)
+    if reason:
+        disruption = _REMOVAL.get(before.key.kind, Disruption.NONE)
+        return (Delete(before, reason, disruption), Create(after, reason, disruption))
+    if before == after:
+        return ()
+    names = changed_fields(before, after)
+    disruption = max((_in_place(after.key.kind, name) for name in names), key=list(Disruption).index)
+    return (Update(before, after, f"{', '.join(names)} differ{'s' if len(names) == 1 else ''}", disruption),)
+
+
+def _in_place(kind: Kind, name: str) -> Disruption:
+    if kind is Kind.PORT:
+        return Disruption.RESET
+    if kind is Kind.LINK:
+        return _IN_PLACE.get((name,), Disruption.NONE)
+    return Disruption.NONE
+
+
+def _removal(before: Resource, reason: str) -> Delete:
+    return Delete(before, reason, _REMOVAL.get(before.key.kind, Disruption.NONE))
+
+
+def _wanted_by(after: Resource) -> str:
+    return "needed by the stacks of this host" if after.owner == HOST_OWNER else f"wanted by {_subject(after)}"
+
+
+def _subject(resource: Resource) -> str:
+    return resource.key.name.partition(":")[0]
+
+
+def _with_implied(changes: list[Change]) -> tuple[Change, ...]:
+    """Mark the deletes that happen by themselves because what the object needs is deleted too."""
+    gone = {change.key for change in changes if isinstance(change, Delete)}
+    marked: list[Change] = []
+    for change in changes:
+        if isinstance(change, Delete) and change.before.key.kind in _GOES_BY_ITSELF:
+            implied = any(need in gone for need in change.before.needs())
+            marked.append(
+                Delete(change.before, change.reason, change.disruption, implied=implied) if implied else change
+            )
+        else:
+            marked.append(change)
+    return tuple(marked)
+
+
+# The kernel removes these with the namespace or link that they stand in. A process holds its
+# namespace, and ports, files and settings are our own to clear away.
+_GOES_BY_ITSELF = frozenset({Kind.LINK, Kind.ADDRESS, Kind.ROUTE})

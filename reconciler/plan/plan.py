@@ -1,0 +1,174 @@
+"""The Plan: changes in the order in which they are made, and the point up to which they can be undone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from reconciler.errors import Problem
+from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.state import HOST_OWNER, Key, Kind, State
+
+
+class Stage(IntEnum):
+    """When a change is made. What can be undone comes first; from STOP on there is no way back."""
+
+    HOST = 0
+    FENCE = 1
+    CLEAR = 2
+    BUILD = 3
+    TRIM = 4
+    HOLD = 5
+    PUBLISH = 6
+    START = 7
+    STOP = 8
+    REMOVE = 9
+    UNFENCE = 10
+    HOST_REMOVE = 11
+
+
+_STAGE_OF_CHANGE = {
+    Kind.NAMESPACE: Stage.BUILD,
+    Kind.LINK: Stage.BUILD,
+    Kind.ADDRESS: Stage.BUILD,
+    Kind.ROUTE: Stage.BUILD,
+    Kind.SYSCTL: Stage.BUILD,
+    Kind.FILE: Stage.BUILD,
+    Kind.RULE: Stage.FENCE,
+    Kind.POLICY: Stage.FENCE,
+    Kind.AGENT: Stage.HOLD,
+    Kind.PORT: Stage.PUBLISH,
+    Kind.PROCESS: Stage.START,
+}
+_STAGE_OF_DELETE = {
+    Kind.NAMESPACE: Stage.REMOVE,
+    Kind.LINK: Stage.CLEAR,
+    Kind.ADDRESS: Stage.TRIM,
+    Kind.ROUTE: Stage.TRIM,
+    Kind.SYSCTL: Stage.TRIM,
+    Kind.FILE: Stage.UNFENCE,
+    Kind.RULE: Stage.UNFENCE,
+    Kind.POLICY: Stage.UNFENCE,
+    Kind.AGENT: Stage.UNFENCE,
+    Kind.PORT: Stage.PUBLISH,
+    Kind.PROCESS: Stage.STOP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change at its place in the order."""
+
+    stage: Stage
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in order; ``warnings`` are for the reader."""
+
+    steps: tuple[Step, ...]
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes in the order in which they are made."""
+        return tuple(step.change for step in self.steps)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The stacks that change, sorted, without the host."""
+        owners = {owner_of(step.change) for step in self.steps}
+        return tuple(sorted(owners - {HOST_OWNER}))
+
+    def of(self, owner: str) -> tuple[Step, ...]:
+        """The steps of one owner, in order."""
+        return tuple(step for step in self.steps if owner_of(step.change) == owner)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many changes of each action."""
+        count = Counter(action_of(change) for change in self.changes)
+        return {action: count[action] for action in ("create", "update", "delete")}
+
+    @property
+    def disruption(self) -> Disruption:
+        """The worst class among the changes."""
+        return max((change.disruption for change in self.changes), key=list(Disruption).index, default=Disruption.NONE)
+
+
+def owner_of(change: Change) -> str:
+    """The owner of what changes."""
+    return (change.before if isinstance(change, Delete) else change.after).owner
+
+
+def action_of(change: Change) -> str:
+    """``create``, ``update`` or ``delete``."""
+    return {Create: "create", Update: "update", Delete: "delete"}[type(change)]
+
+
+def order(changes: tuple[Change, ...], observed: State, desired: State) -> tuple[Step, ...]:
+    """Changes by stage; within one, what an object needs before it, deletes the other way round."""
+    recreated = {change.key for change in changes if isinstance(change, Create) and change.key in observed}
+    by_stage: dict[Stage, list[Change]] = {}
+    for change in changes:
+        by_stage.setdefault(_stage(change, recreated, observed, desired), []).append(change)
+    return tuple(Step(stage, change) for stage in sorted(by_stage) for change in _sorted(by_stage[stage]))
+
+
+def _stage(change: Change, recreated: set[Key], observed: State, desired: State) -> Stage:
+    removing = isinstance(change, Delete)
+    if owner_of(change) == HOST_OWNER:
+        return Stage.HOST_REMOVE if removing else Stage.HOST
+    kind = change.key.kind
+    if not removing:
+        return _STAGE_OF_CHANGE[kind]
+    if change.key in recreated:
+        return Stage.PUBLISH if kind is Kind.PORT else Stage.CLEAR
+    if kind is Kind.LINK and _is_bridge(change):
+        return Stage.UNFENCE
+    if change.implied or _container_goes(change, observed, desired):
+        # It goes with its namespace, after the point of no return, unless it stands in the way now.
+        return Stage.PUBLISH if kind is Kind.PORT else max(_STAGE_OF_DELETE[kind], Stage.REMOVE)
+    return _STAGE_OF_DELETE[kind]
+
+
+def _is_bridge(change: Change) -> bool:
+    return isinstance(change, Delete) and not any(need.kind is Kind.NAMESPACE for need in change.before.needs())
+
+
+def _container_goes(change: Change, observed: State, desired: State) -> bool:
+    sandbox = Key(Kind.NAMESPACE, change.key.name.partition(":")[0])
+    return change.key.kind is not Kind.PROCESS and sandbox in observed and sandbox not in desired
+
+
+def _sorted(changes: list[Change]) -> Iterator[Change]:
+    by_key: dict[Key, list[Change]] = {}
+    for change in changes:
+        by_key.setdefault(change.key, []).append(change)
+    done: set[Key] = set()
+    ordered: list[Change] = []
+    for key in sorted(by_key, key=_reading_order):
+        _visit(key, by_key, done, ordered)
+    deletes = [change for change in ordered if isinstance(change, Delete)]
+    yield from reversed(deletes)
+    yield from (change for change in ordered if not isinstance(change, Delete))
+
+
+def _reading_order(key: Key) -> tuple[str, int, str]:
+    """Container by container, so that what belongs together is made, and read, together."""
+    return (key.name.partition(":")[0], list(Kind).index(key.kind), key.name)
+
+
+def _visit(key: Key, by_key: dict[Key, list[Change]], done: set[Key], ordered: list[Change]) -> None:
+    if key in done:
+        return
+    done.add(key)
+    for change in by_key[key]:
+        resource = change.before if isinstance(change, Delete) else change.after
+        for need in resource.needs():
+            if need in by_key:
+                _visit(need, by_key, done, ordered)
+    ordered.extend(by_key[key])

@@ -1,0 +1,70 @@
+"""An address on a link of ours, in a sandbox or on a bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from errno import EADDRNOTAVAIL, EEXIST, ENODEV
+from typing import Any, ClassVar
+
+from reconciler.actions import Action, Netlink
+from reconciler.errors import Source
+from reconciler.netlink import constants as c
+from reconciler.netlink.encode import address_header, attribute, packed, u32
+from reconciler.state import Key, Kind
+
+
+def address_key(place: str, interface: str, address: str) -> Key:
+    """The key of ``address`` (with prefix length) on ``interface`` of ``stack/name``."""
+    return Key(Kind.ADDRESS, f"{place}:{interface} {address}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``address`` (``172.18.0.2/16``) on ``interface``.
+
+    ``place`` is ``stack/container`` or ``stack/network``; ``namespace`` is the sandbox it is
+    in, empty for the host.
+    """
+
+    owner: str
+    place: str
+    namespace: str
+    interface: str
+    address: str
+    source: Source | None = field(default=None, compare=False)
+    live: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def key(self) -> Key:
+        return address_key(self.place, self.interface, self.address)
+
+    def needs(self) -> tuple[Key, ...]:
+        return (Key(Kind.LINK, f"{self.place}:{self.interface}"),)
+
+    def describe(self) -> str:
+        return f"address {self.address} on {self.interface}"
+
+    def record(self) -> Mapping[str, Any]:
+        return {"place": self.place, "interface": self.interface, "address": self.address}
+
+    def create(self) -> tuple[Action, ...]:
+        return (self._request(c.RTM_NEWADDR, c.NLM_F_CREATE | c.NLM_F_EXCL, frozenset({EEXIST})),)
+
+    def update(self, before: Address) -> tuple[Action, ...]:
+        return ()
+
+    def delete(self) -> tuple[Action, ...]:
+        return (self._request(c.RTM_DELADDR, 0, frozenset({EADDRNOTAVAIL, ENODEV})),)
+
+    def _request(self, kind: int, flags: int, tolerate: frozenset[int]) -> Netlink:
+        address, _, prefix_length = self.address.partition("/")
+        raw = packed(address)
+        if ":" in address:
+            # nodad: nobody else is on a network of ours, and a tentative address answers nothing for two seconds.
+            head = address_header(c.AF_INET6, int(prefix_length))
+            body = head + attribute(c.IFA_ADDRESS, raw) + u32(c.IFA_FLAGS, c.IFA_F_NODAD)
+        else:
+            head = address_header(c.AF_INET, int(prefix_length))
+            body = head + attribute(c.IFA_LOCAL, raw) + attribute(c.IFA_ADDRESS, raw)
+        return Netlink(self.namespace, kind, flags, body, fixups=((4, self.interface),), tolerate=tolerate)

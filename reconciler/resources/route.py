@@ -1,0 +1,96 @@
+"""A route of ours in a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from errno import ENETUNREACH, ENODEV, ESRCH
+from typing import Any, ClassVar
+
+from reconciler.actions import Action, Netlink
+from reconciler.errors import Source
+from reconciler.naming import ROUTE_PROTOCOL
+from reconciler.netlink import constants as c
+from reconciler.netlink.encode import attribute, packed, route_header, u32
+from reconciler.resources.endpoint import endpoint_key
+from reconciler.state import Key, Kind
+
+DEFAULT_METRIC = {4: 0, 6: 1024}
+"""The metric that the kernel gives a route without one, by family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``destination`` (with prefix length) through ``gateway`` on ``interface`` of ``container``.
+
+    ``protocol`` is the kernel's number for who made it; ours is ``ROUTE_PROTOCOL``, and a
+    default route of another's making on a link of ours is drift.
+    ``reached_by`` is the address that makes the gateway a neighbour.
+    """
+
+    owner: str
+    container: str
+    destination: str
+    gateway: str
+    interface: str
+    metric: int
+    protocol: int = ROUTE_PROTOCOL
+    reached_by: Key | None = field(default=None, compare=False)
+    source: Source | None = field(default=None, compare=False)
+    live: ClassVar[frozenset[str]] = frozenset({"gateway", "interface", "protocol"})
+
+    @property
+    def key(self) -> Key:
+        metric = f" metric {self.metric}" if self.metric != DEFAULT_METRIC[self._family] else ""
+        return Key(Kind.ROUTE, f"{self.container}:{self.destination}{metric}")
+
+    @property
+    def _family(self) -> int:
+        return 6 if ":" in self.destination else 4
+
+    def needs(self) -> tuple[Key, ...]:
+        link = endpoint_key(self.container, self.interface)
+        return (link, self.reached_by) if self.reached_by else (link,)
+
+    def describe(self) -> str:
+        default = self.destination in {"0.0.0.0/0", "::/0"}
+        return f"{'default route' if default else f'route to {self.destination}'} via {self.gateway} on {self.interface}"
+
+    def record(self) -> Mapping[str, Any]:
+        return {
+            "container": self.container,
+            "destination": self.destination,
+            "gateway": self.gateway,
+            "interface": self.interface,
+            "metric": self.metric,
+            "protocol": self.protocol,
+        }
+
+    def create(self) -> tuple[Action, ...]:
+        return (self._request(c.RTM_NEWROUTE, c.NLM_F_CREATE | c.NLM_F_REPLACE, frozenset()),)
+
+    def update(self, before: Route) -> tuple[Action, ...]:
+        if self._family == 4 and self.protocol == before.protocol:  # noqa: PLR2004  # the family
+            return self.create()
+        # IPv6 appends a sibling instead of replacing where the gateway differs, and a route's
+        # protocol is part of what a replacement looks for.
+        return (*before.delete(), *self.create())
+
+    def delete(self) -> tuple[Action, ...]:
+        return (self._request(c.RTM_DELROUTE, 0, frozenset({ESRCH, ENODEV, ENETUNREACH})),)
+
+    def _request(self, kind: int, flags: int, tolerate: frozenset[int]) -> Netlink:
+        destination, _, length = self.destination.partition("/")
+        family = c.AF_INET6 if ":" in destination else c.AF_INET
+        # Nowhere matches whatever scope the route to delete has.
+        scope = c.RT_SCOPE_NOWHERE if kind == c.RTM_DELROUTE else 0
+        body = route_header(family, int(length), self.protocol, c.RT_TABLE_MAIN, c.RTN_UNICAST, scope)
+        if int(length):
+            body += attribute(c.RTA_DST, packed(destination))
+        if self.gateway:
+            body += attribute(c.RTA_GATEWAY, packed(self.gateway))
+        if self.metric:
+            body += u32(c.RTA_PRIORITY, self.metric)
+        body += u32(c.RTA_OIF, 0)
+        fixups = ((len(body) - 4, self.interface),)
+        return Netlink(self.container, kind, flags, body, fixups=fixups, tolerate=tolerate)
