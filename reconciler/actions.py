@@ -93,7 +93,6 @@ class StartProcess:
     user: str
     rootfs: str
     hostname: str
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,15 @@ class _ByTransaction:
 
 @dataclass(frozen=True, slots=True)
 class FirewallBase(_ByTransaction):
-    """The shared table's fixed chains. ``intact``: observed chains are what we would write."""
+    """The shared table's fixed chains. ``intact``: observed chains are what we would write.
+
+    ``strays``: what else was found in our table, in the backend's own words, for the repair.
+    """
 
     backend: str
     intact: bool = True
     mark: int = MARK
+    strays: tuple[str, ...] = field(default=(), compare=False)
     source: Source | None = field(default=None, compare=False)
     live: ClassVar[frozenset[str]] = frozenset({"intact", "mark"})
 

@@ -87,10 +87,14 @@ def restore(name: str, values: dict[str, str]) -> None:
             write(companion, value)
 
 
-def write_link(sysctl_class: str, interface: str, name: str, value: str) -> None:
-    """Set a setting of one interface; absent where the kernel lacks the address family, which is then off."""
-    if read(f"{sysctl_class}/{interface}/{name}") is not None:
-        write(f"{sysctl_class}/{interface}/{name}", value)
+def write_if_present(name: str, value: str) -> None:
+    """Set it, unless the kernel lacks it: an address family that is not there is off already."""
+    try:
+        _path(name).write_text(value)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise NetapplyError.of(f"sysctl {_dotted(name)} = {value} was refused: {error.strerror}") from None
 
 
 def _path(name: str) -> Path:

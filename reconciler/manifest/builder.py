@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml.events import (
     AliasEvent,
@@ -19,6 +18,9 @@ from ruamel.yaml.events import (
 from reconciler.errors import NetapplyError, Problem, Source
 from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, source_of
 from reconciler.manifest.scalars import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DEEPEST = 64
 """Levels of nesting; real manifests stay below 12."""
@@ -119,7 +121,7 @@ class Builder:
             problem = f"unknown tag {tag!r}"
         self._document.problems.append(Problem(problem, source_of(node), "remove the tag"))
 
-    def _start(self, event: Any, kind: type[Mapping] | type[Sequence]) -> None:
+    def _start(self, event: Any, kind: type[Mapping | Sequence]) -> None:
         mark = event.start_mark
         node = kind(self._file, mark.line + 1, mark.column + 1)
         if event.tag is not None:

@@ -8,10 +8,13 @@ operator is itself interpolated, and only if it is used. ``$$`` is a dollar sign
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from reconciler.manifest.faults import Faults, FormError
 from reconciler.manifest.nodes import Scalar, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _BRACED = re.compile(r"([_a-zA-Z][_a-zA-Z0-9]*)(?:(:?[-?+])(.*))?", re.DOTALL)

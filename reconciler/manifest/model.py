@@ -7,8 +7,10 @@ Every part carries the place where it stands. Nothing here is unchecked.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem, Source
+if TYPE_CHECKING:
+    from reconciler.errors import Problem, Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ Pairs = Annotated[Annotated[dict[str, Text | None], Tag(MAP)] | Annotated[list[T
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class PoolPart(_Part):
@@ -139,5 +139,3 @@ class StackPart(_Part):
     name: Text | None = Field(None, description="The stack's name.")
     containers: dict[str, ContainerPart | None] | None = Field(None, description="The containers, by name.")
     networks: dict[str, NetworkPart | None] | None = Field(None, description="The networks, by name.")
-
-

@@ -7,12 +7,16 @@ All in place and idempotent, because aliases share nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from reconciler.errors import Source
 from reconciler.manifest import vocabulary
-from reconciler.manifest.faults import Faults
 from reconciler.manifest.nodes import Mapping, Node, Sequence, is_null, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.errors import Source
+    from reconciler.manifest.faults import Faults
 
 OWN = "x-netapply"
 

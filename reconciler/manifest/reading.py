@@ -8,13 +8,15 @@ same builder runs over ruamel's own parser, and only that one's verdict counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml.error import YAMLError
 
 from reconciler.errors import NetapplyError, Source
 from reconciler.manifest.builder import Builder, Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes of one file that are read; 10 000 containers need about 2.5 million."""

@@ -18,12 +18,16 @@ from reconciler.manifest.models import (
     PortPart,
     StackPart,
 )
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, child, key_place, place, source_of
+from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, child, is_null, key_place, place, source_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
+
+_ROUNDS = 5
+_NAMED_PART = 2
+"""The length of the path to a container or network; others refer to it, so that its name must stay."""
 
 _PARTS: dict[tuple[str, ...], tuple[type[BaseModel], frozenset[str]]] = {
     (): (StackPart, vocabulary.UNUSED_TOP | {"services", "include"}),
@@ -51,16 +55,37 @@ _FORMS = {"'~text'": "text", "'~list'": "a list", "'~map'": "a mapping"}
 
 
 def validate(root: Mapping, faults: Faults) -> StackPart | None:
-    """The document as models, or None when it has faults of shape, which are then noted."""
-    errors_before = len(faults.errors)
-    data = _plain(root, (), faults)
-    try:
-        stack = StackPart.model_validate(data)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False, include_context=True, include_input=False):
-            _note(detail, root, faults)
-        return None
-    return stack if len(faults.errors) == errors_before else None
+    """The document as models; faults of shape are noted.
+
+    What is at fault is taken out of the tree, so that the rest can be judged in the same
+    run. None when nothing sound is left.
+    """
+    for _ in range(_ROUNDS):
+        try:
+            return StackPart.model_validate(_plain(root, (), faults))
+        except ValidationError as error:
+            paths = [
+                _note(detail, root, faults)
+                for detail in error.errors(include_url=False, include_context=True, include_input=False)
+            ]
+        # From the back, so that the indexes in the other paths stay right.
+        for path in sorted(set(paths), key=lambda path: [str(step).zfill(8) for step in path], reverse=True):
+            _take_out(root, path)
+    return None
+
+
+def _take_out(root: Mapping, path: Path) -> None:
+    """Remove the value at ``path``: an entry that may be empty becomes so, any other goes."""
+    parent = child(root, path[:-1]) if path else None
+    last = path[-1] if path else ""
+    if isinstance(parent, Mapping) and str(last) in parent.entries:
+        value = parent.entries[str(last)]
+        if is_null(value) or len(path) != _NAMED_PART:
+            parent.drop(str(last))
+        else:
+            parent.entries[str(last)] = Scalar(value.file, value.line, value.column, "", None)
+    elif isinstance(parent, Sequence) and isinstance(last, int) and last < len(parent.items):
+        del parent.items[last]
 
 
 def _plain(node: Node, path: Path, faults: Faults) -> Any:
@@ -80,30 +105,28 @@ def _plain(node: Node, path: Path, faults: Faults) -> Any:
     return result
 
 
-def _note(detail: ErrorDetails, root: Mapping, faults: Faults) -> None:
+def _note(detail: ErrorDetails, root: Mapping, faults: Faults) -> Path:
+    """Say one of pydantic's findings; the path to what has to go is returned."""
     path: Path = tuple(step for step in detail["loc"] if not str(step).startswith("~"))
     kind = detail["type"]
     if kind == "extra_forbidden":
         _note_unknown(path, root, faults)
-        return
+        return path
     source = place(root, path)
     key = str(path[-1]) if path else "the manifest"
     if kind == "missing":
         faults.add(f"'{key}' is missing", place(root, path[:-1]), f"add {key}:")
-        return
+        return path[:-1]
     node = child(root, path)
     if kind == "union_tag_invalid":
         tags = str(detail.get("ctx", {}).get("expected_tags", ""))
         wanted = " or ".join(_FORMS.get(tag.strip(), tag) for tag in tags.split(","))
     else:
         wanted = _WANTED.get(kind, detail["msg"])
-    hint = f"write it as a list: [{node.text}]" if wanted == "a list" and _short(node) else ""
+    hint = f"write it as a list: [{node.text}]" if wanted == "a list" and isinstance(node, Scalar) and node.text else ""
     named = f"'{key}'" if isinstance(path[-1] if path else "", str) else "this item"
     faults.add(f"{named} takes {wanted}, not {_found(node, path)}", source, hint)
-
-
-def _short(node: Node | None) -> bool:
-    return isinstance(node, Scalar) and node.value is not None and len(node.text) < 40  # noqa: PLR2004  # fits a line
+    return path
 
 
 def _found(node: Node | None, path: Path) -> str:
@@ -126,9 +149,7 @@ def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
     if key.startswith("\0"):
         return
     for pattern, (part, unused) in _PARTS.items():
-        if len(pattern) == len(path) - 1 and all(
-            p in {"*", str(step)} for p, step in zip(pattern, path, strict=False)
-        ):
+        if len(pattern) == len(path) - 1 and all(p in {"*", str(step)} for p, step in zip(pattern, path, strict=False)):
             known = set(part.model_fields) | unused
             faults.add(f"unknown key '{key}'", source, suggestion(key, known) or _elsewhere(key))
             return

@@ -34,7 +34,7 @@ def diff(observed: State, desired: State) -> tuple[Change, ...]:
             changes.append(_removal(before, "no longer wanted"))
         elif before is not None and after is not None:
             changes.extend(_both(before, after, replaced))
-    return _with_implied(changes)
+    return with_implied(changes)
 
 
 @lru_cache(maxsize=64)
@@ -103,7 +103,7 @@ def _subject(resource: Resource) -> str:
     return resource.key.name.partition(":")[0]
 
 
-def _with_implied(changes: list[Change]) -> tuple[Change, ...]:
+def with_implied(changes: list[Change]) -> tuple[Change, ...]:
     """Mark the deletes that happen by themselves because what the object needs is deleted too."""
     gone = {change.key for change in changes if isinstance(change, Delete)}
     marked: list[Change] = []

@@ -80,7 +80,8 @@ class Bridge:
         born = Netlink(
             HOST, c.RTM_NEWLINK, c.NLM_F_CREATE | c.NLM_F_EXCL, body + nest(c.IFLA_LINKINFO, _KIND, self._calls())
         )
-        return (born, *self._ipv6(), *self._settings())
+        # Label and birth go in one send, which no kill can part.
+        return (born, *self._settings(), *self._ipv6())
 
     def update(self, before: Bridge) -> tuple[Action, ...]:
         calls: tuple[Action, ...] = ()

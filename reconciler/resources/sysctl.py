@@ -14,12 +14,16 @@ from reconciler.state import Key, Kind
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """``name`` (slashes, below /proc/sys) in ``namespace`` (``stack/container``, empty for the host)."""
+    """``name`` (slashes, below /proc/sys) in ``namespace`` (``stack/container``, empty for the host).
+
+    ``after`` are objects that must stand before it is set and until it is put back.
+    """
 
     owner: str
     namespace: str
     name: str
     value: str
+    after: tuple[Key, ...] = field(default=(), compare=False)
     source: Source | None = field(default=None, compare=False)
     live: ClassVar[frozenset[str]] = frozenset({"value"})
 
@@ -29,7 +33,7 @@ class Sysctl:
         return Key(Kind.SYSCTL, f"{self.namespace or 'host'}:{self.name}")
 
     def needs(self) -> tuple[Key, ...]:
-        return (namespace_key(self.namespace),) if self.namespace else ()
+        return (namespace_key(self.namespace), *self.after) if self.namespace else self.after
 
     def describe(self) -> str:
         return f"sysctl {self.name.replace('/', '.')} = {self.value}"

@@ -1,0 +1,5 @@
+"""``python -m reconciler`` is the command ``netapply``."""
+
+from reconciler.cli.main import main
+
+main()

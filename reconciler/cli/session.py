@@ -1,0 +1,61 @@
+"""What most commands begin with: manifests read, the host entered, its lock held."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.main import Settings
+from reconciler.desired.build import Scope
+from reconciler.errors import NetapplyError, Problem
+from reconciler.manifest.model import Manifest
+
+if TYPE_CHECKING:
+    from reconciler.plan.plan import Plan
+    from reconciler.kernel.machine import Machine
+
+
+def manifests_of(files: Sequence[str], merged: Sequence[str], stack_name: str | None) -> tuple[Manifest, ...]:
+    """The stacks that the arguments name: positional files are separate, ``-f`` files merge into one.
+
+    Raises NetapplyError with all faults of all files.
+    """
+    from reconciler import manifest  # noqa: PLC0415  # commands without a manifest must not pay for pydantic
+
+    stdin = sys.stdin.read() if "-" in {*files, *merged} else None
+    return manifest.stacks(files, merged=merged, stack_name=stack_name, environment=os.environ, stdin=stdin)
+
+
+def scope_of(manifests: Sequence[Manifest], *, adopt: bool = False, host_rule: bool = True) -> Scope:
+    """The scope of a run over these manifests."""
+    return Scope(frozenset(manifest.stack for manifest in manifests), tuple(manifests), adopt, host_rule)
+
+
+@contextmanager
+def machine_of(settings: Settings, *, writing: bool) -> Iterator[Machine]:
+    """The host, entered, under its lock: alone when ``writing``, beside other readers otherwise."""
+    from reconciler.kernel import host, lock, machine  # noqa: PLC0415  # plans without a host must not need Linux
+
+    if os.geteuid() != 0:
+        raise NetapplyError.of(
+            "looking at the host needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN)", hint="run with sudo"
+        )
+    entered = host.enter(settings.host_name)
+    with lock.held(entered, writing=writing):
+        yield machine.Machine(entered, settings.firewall)
+
+
+def show_warnings(warnings: Sequence[Problem]) -> None:
+    """Warnings, on standard error."""
+    for warning in warnings:
+        click.echo(str(Problem(warning.message, warning.source, warning.hint, "warning")), err=True)
+
+
+def warnings_of(scope: Scope, plan: Plan) -> tuple[Problem, ...]:
+    """What the manifests and the host give cause to say."""
+    return (*(warning for manifest in scope.manifests for warning in manifest.warnings), *plan.warnings)

@@ -1,0 +1,58 @@
+"""``netapply up``: make the host like the manifest."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli import options, session
+from reconciler.cli.main import Settings
+from reconciler.errors import NetapplyError
+
+
+@click.command("up")
+@options.files
+@options.merged
+@options.stack_name
+@options.adopt
+@options.no_host_rule
+@click.option("--dry-run", is_flag=True, help="The same as `plan`.")
+@click.pass_obj
+def command(
+    settings: Settings,
+    files: tuple[str, ...],
+    merged: tuple[str, ...],
+    stack_name: str | None,
+    *,
+    adopt: bool,
+    no_host_rule: bool,
+    dry_run: bool,
+) -> int:
+    """Make the host like the manifest: plan, execute, verify; roll back on failure."""
+    manifests = session.manifests_of(files, merged, stack_name)
+    scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
+    if dry_run:
+        from reconciler.cli.plan import show  # noqa: PLC0415  # only this way needs it
+
+        return show(settings, scope, "text")
+    return apply(settings, scope)
+
+
+def apply(settings: Settings, scope: session.Scope) -> int:
+    """Plan, execute and verify for a scope, with a line for each change."""
+    from reconciler import reconcile  # noqa: PLC0415  # usage errors must not pay for it
+    from reconciler.plan import text  # noqa: PLC0415  # as above
+
+    with session.machine_of(settings, writing=True) as machine:
+        plan, wanted = reconcile.make_plan(scope, machine.observe())
+        session.show_warnings(session.warnings_of(scope, plan))
+        if not plan.steps:
+            click.echo("Nothing to do.")
+            return 0
+        lines: list[str] = []
+        outcome = reconcile.apply(machine, plan, wanted, lambda step: lines.append(text.line(step.change)))
+    click.echo(text.render(plan), nl=False)
+    if outcome.problems:
+        if outcome.undone:
+            click.echo(f"rolled back {len(outcome.undone)} of the changes", err=True)
+        raise NetapplyError(outcome.problems)
+    return 0

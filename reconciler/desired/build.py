@@ -1,0 +1,215 @@
+"""Manifest (and what is observed) -> State: everything that shall be, decided before anything is done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.desired.drivers import DRIVERS
+from reconciler.desired.host import host_resources
+from reconciler.desired.known import Known
+from reconciler.desired.members import Member, place_members
+from reconciler.desired.networks import PlannedNetwork, external_network, plan_networks, used_networks
+from reconciler.desired.ports import Wish, exits_of, publish
+from reconciler.desired.process import process_of
+from reconciler.desired.routes import default_routes
+from reconciler.errors import NetapplyError, Problem
+from reconciler.manifest.model import Container, Manifest
+from reconciler.naming import origin_of
+from reconciler.observation import Observation
+from reconciler.resources.agent import HeldPorts
+from reconciler.resources.namespace import Namespace
+from reconciler.resources.sysctl import Sysctl
+from reconciler.state import HOST_OWNER, Resource, State
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The stacks of a run: ``stacks`` may change, those without a manifest shall be empty."""
+
+    stacks: frozenset[str]
+    manifests: tuple[Manifest, ...] = ()
+    adopt: bool = False
+    host_rule: bool = True
+
+
+@dataclass(slots=True)
+class _Build:
+    scope: Scope
+    known: Known
+    resources: list[Resource] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def desired(scope: Scope, observation: Observation) -> State:
+    """The state that the manifests ask for, with all other stacks exactly as observed.
+
+    Raises NetapplyError with every fault found.
+    """
+    build = _Build(scope, Known(observation, scope.stacks))
+    origins = {manifest.stack: origin_of(manifest.origin) for manifest in scope.manifests}
+    if not scope.adopt:
+        _check_origins(build, origins)
+    planned = plan_networks(scope.manifests, build.known, origins, build.problems)
+    _check_drivers(build, planned)
+    if not build.problems:
+        _containers(build, planned, origins)
+    if build.problems:
+        raise NetapplyError(build.problems)
+    stacks = State(build.resources).merged(build.known.others)
+    return stacks.merged(State(host_resources(stacks, observation, host_rule=scope.host_rule)))
+
+
+def _check_origins(build: _Build, origins: dict[str, str]) -> None:
+    """A stack whose name was only derived may be somebody else's of the same file name."""
+    for manifest in build.scope.manifests:
+        for container, namespace in build.known.namespaces.items():
+            stack = container.partition("/")[0]
+            elsewhere = namespace.origin and namespace.origin != origins[manifest.stack]
+            if stack == manifest.stack and elsewhere and not manifest.named:
+                message = f"stack {stack} is on this host already and came from another manifest than {manifest.origin}"
+                hint = "give the manifest a name: of its own, or take the stack over with --adopt"
+                build.problems.append(Problem(message, hint=hint))
+                break
+
+
+def _check_drivers(build: _Build, planned: dict[str, PlannedNetwork]) -> None:
+    for network in planned.values():
+        if network.driver not in DRIVERS:
+            message = f"driver {network.driver} is not supported yet; there is: {', '.join(sorted(DRIVERS))}"
+            build.problems.append(Problem(message, network.source))
+
+
+def _containers(build: _Build, planned: dict[str, PlannedNetwork], origins: dict[str, str]) -> None:
+    for network in planned.values():
+        build.resources.extend(DRIVERS[network.driver].network_resources(network))
+    members: dict[str, list[Member]] = defaultdict(list)
+    for manifest in build.scope.manifests:
+        networks = _networks_of(build, manifest, planned)
+        for container in manifest.containers:
+            _check_mode(build, container)
+            identity = f"{manifest.stack}/{container.name}"
+            members[identity] = [
+                Member(identity, container, attachment, networks[attachment.network])
+                for attachment in container.attachments
+                if attachment.network in networks
+            ]
+    if not build.problems:
+        place_members((member for found in members.values() for member in found), build.known, build.problems)
+    if not build.problems:
+        _wire(build, members, origins)
+
+
+def _networks_of(
+    build: _Build, manifest: Manifest, planned: dict[str, PlannedNetwork]
+) -> dict[str, PlannedNetwork]:
+    """The stack's networks by key; an external one that is nowhere is a problem."""
+    networks = {}
+    for network in used_networks(manifest):
+        if not network.external:
+            networks[network.key] = planned[f"{manifest.stack}/{network.key}"]
+            continue
+        found = external_network(network, build.known, planned)
+        if found is None:
+            message = f"external network {network.name} does not exist on this host"
+            hint = "bring up the stack that makes it first, or name both manifests in one run"
+            build.problems.append(Problem(message, network.source, hint))
+        else:
+            networks[network.key] = found
+    return networks
+
+
+def _check_mode(build: _Build, container: Container) -> None:
+    if container.network_mode not in {None, "none"}:
+        message = f"network_mode {container.network_mode} is not supported yet"
+        build.problems.append(Problem(message, container.source))
+    if container.network_mode == "none" and container.ports:
+        message = f"container {container.name} publishes ports but has network_mode none: ports need a network"
+        build.problems.append(Problem(message, container.ports[0].source or container.source))
+
+
+def _wire(build: _Build, members: dict[str, list[Member]], origins: dict[str, str]) -> None:
+    facts = build.known.observation.facts
+    taken = set(facts.interfaces)
+    wishes: list[Wish] = []
+    for manifest in build.scope.manifests:
+        for container in manifest.containers:
+            identity = f"{manifest.stack}/{container.name}"
+            placed = _by_gateway_preference(members[identity])
+            ipv6 = any(6 in member.addresses for member in placed)  # noqa: PLR2004  # the family
+            build.resources.append(
+                Namespace(manifest.stack, identity, origins[manifest.stack], ipv6=ipv6, source=container.source)
+            )
+            interfaces = _interfaces(build, identity, placed)
+            for member in placed:
+                driver = DRIVERS[member.network.driver]
+                interface = interfaces[member.network.network]
+                build.resources.extend(driver.member_resources(member, interface, build.known, taken))
+                build.resources.extend(_endpoint_sysctls(member, interface))
+            build.resources.extend(default_routes(placed, interfaces))
+            build.resources.extend(_sysctls(manifest.stack, identity, container))
+            build.resources.extend(process_of(manifest.stack, identity, container))
+            wishes.extend(_wishes(build, identity, container, placed))
+    ports = publish(wishes, build.known, build.problems)
+    build.resources.extend(ports)
+    pins: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
+    for port in ports:
+        if not port.routed:
+            pins[port.owner].add((port.protocol, port.host_address, port.host_port))
+    build.resources.extend(HeldPorts(stack, tuple(sorted(held))) for stack, held in sorted(pins.items()))
+
+
+def _by_gateway_preference(members: Iterable[Member]) -> list[Member]:
+    """The network that gives the default route first (Docker's order: priority, not internal, name)."""
+    return sorted(members, key=lambda m: (-m.attachment.gw_priority, m.network.internal, m.network.name))
+
+
+def _interfaces(build: _Build, identity: str, members: Sequence[Member]) -> dict[str, str]:
+    """Interface names inside: given ones, those that are there, then the lowest free number in order of priority."""
+    chosen: dict[str, str] = {}
+    for member in members:
+        if member.attachment.interface_name:
+            chosen[member.network.network] = member.attachment.interface_name
+    for member in members:
+        present = build.known.endpoint(identity, member.network.name)
+        if member.network.network not in chosen and present and present.interface not in chosen.values():
+            prefix = member.network.options.interface_prefix
+            if present.interface.removeprefix(prefix).isdigit():
+                chosen[member.network.network] = present.interface
+    for member in sorted(members, key=lambda m: (-m.attachment.priority, m.network.name)):
+        if member.network.network not in chosen:
+            prefix = member.network.options.interface_prefix
+            taken = set(chosen.values())
+            number = next(n for n in range(len(members) + len(taken) + 1) if f"{prefix}{n}" not in taken)
+            chosen[member.network.network] = f"{prefix}{number}"
+    return chosen
+
+
+def _sysctls(stack: str, identity: str, container: Container) -> Iterable[Resource]:
+    for name, value in container.sysctls:
+        yield Sysctl(stack, identity, name.replace(".", "/"), value, source=container.source)
+
+
+def _endpoint_sysctls(member: Member, interface: str) -> Iterable[Resource]:
+    owner = member.container.partition("/")[0]
+    for name, value in member.attachment.sysctls:
+        path = name.replace(".", "/").replace("IFNAME", interface)
+        yield Sysctl(owner, member.container, path, value, source=member.attachment.source)
+
+
+def _wishes(build: _Build, identity: str, container: Container, members: list[Member]) -> Iterable[Wish]:
+    for mapping in container.ports:
+        exits = exits_of(members, mapping)
+        if exits:
+            yield Wish(identity, mapping, exits)
+        else:
+            message = f"container {container.name} publishes port {mapping.target}/{mapping.protocol}, "
+            message += "but has no network that leads outside in that address family"
+            hint = "join a network that is not internal, or remove the port"
+            build.problems.append(Problem(message, mapping.source, hint))
+
+
+def host_owned(state: State) -> State:
+    """The part of a state that belongs to the host."""
+    return state.owned_by(frozenset({HOST_OWNER}))

@@ -1,0 +1,46 @@
+"""What all stacks of a host need together: the firewall's base, forwarding, the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.observation import Observation
+from reconciler.resources.agent import Agent
+from reconciler.resources.sysctl import Sysctl
+from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
+
+_FORWARD4, _FORWARD6 = "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
+
+
+def host_resources(union: State, observation: Observation, *, host_rule: bool = True) -> Iterable[Resource]:
+    """What the union of all stacks needs of the host."""
+    policies = [resource for resource in union if isinstance(resource, NetworkPolicy)]
+    if not policies:
+        return
+    facts = observation.facts
+    yield FirewallBase(facts.backend)
+    if host_rule:
+        yield from facts.wanted_accepts
+    outward = [subnet for policy in policies if not policy.internal for subnet in policy.subnets]
+    if any(":" not in subnet for subnet in outward):
+        yield Sysctl(HOST_OWNER, "", _FORWARD4, "1")
+    if any(":" in subnet for subnet in outward):
+        yield from _forwarding6(observation)
+    if any(isinstance(resource, PublishedPort) for resource in union):
+        yield Agent()
+
+
+def _forwarding6(observation: Observation) -> Iterable[Resource]:
+    # Forwarding makes a host ignore router advertisements and drop its default route at once,
+    # unless accept_ra is 2 (kernel: networking/ip-sysctl, accept_ra).
+    names = {f"net/ipv6/conf/{interface}/accept_ra" for interface in observation.facts.router_advertised}
+    names |= {
+        resource.name
+        for resource in observation.state
+        if isinstance(resource, Sysctl) and not resource.namespace and resource.name.endswith("/accept_ra")
+    }
+    for name in sorted(names):
+        yield Sysctl(HOST_OWNER, "", name, "2")
+    keys = tuple(Key(Kind.SYSCTL, f"host:{name}") for name in sorted(names))
+    yield Sysctl(HOST_OWNER, "", _FORWARD6, "1", after=keys)

@@ -1,0 +1,249 @@
+"""Which networks there shall be: their subnets, gateways and interface names, before any container joins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.desired.known import Known
+from reconciler.desired.subnet import Subnet, in_hash_order, number, parse_subnet, text
+from reconciler.errors import Problem, Source
+from reconciler.manifest.model import BridgeOptions, Manifest, Network
+from reconciler.naming import BRIDGE_PREFIX, digest, interface_name
+
+_AUTOMATIC = parse_subnet("172.16.0.0/12")
+_DOCKER_DEFAULT = parse_subnet("172.17.0.0/16")
+_AUTOMATIC_LENGTH = 24
+_IPV6_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPool:
+    """One subnet of a network: ``gateway`` is its address as a number, ``first`` to ``last`` is for containers."""
+
+    subnet: Subnet
+    gateway: int
+    first: int
+    last: int
+    reserved: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNetwork:
+    """A network as it shall be. ``network`` is ``stack/key`` of the stack that makes it."""
+
+    owner: str
+    network: str
+    name: str
+    driver: str
+    interface: str
+    pools: tuple[PlannedPool, ...]
+    internal: bool
+    options: BridgeOptions
+    origin: str
+    made_here: bool = True
+    source: Source | None = field(default=None, compare=False)
+
+    def family(self, family: int) -> tuple[PlannedPool, ...]:
+        """Its pools of one family."""
+        return tuple(pool for pool in self.pools if pool.subnet.family == family)
+
+
+def used_networks(manifest: Manifest) -> list[Network]:
+    """Those that a container joins; a network that nobody uses is not made (Compose specification, 06)."""
+    used = {attachment.network for container in manifest.containers for attachment in container.attachments}
+    return [network for network in manifest.networks if network.key in used]
+
+
+class SubnetChooser:
+    """Subnets for all networks of a run: given ones first, then what is there, then free choices by hash."""
+
+    def __init__(self, known: Known, problems: list[Problem]) -> None:
+        self._known = known
+        self._problems = problems
+        self._taken: list[tuple[Subnet, str]] = [
+            (subnet, "a route or address of the host") for subnet in known.taken_subnets
+        ]
+        for bridge in known.bridges.values():
+            if bridge.owner not in known.scope:
+                self._taken += [
+                    (subnet, f"network {bridge.network_name} of stack {bridge.owner}")
+                    for _, subnet in known.subnets_of(bridge.network)
+                ]
+
+    def claim(self, subnet: Subnet, holder: str, source: Source | None) -> None:
+        """Take a given subnet; who has it already is named in the problem."""
+        for taken, by in self._taken:
+            if subnet.overlaps(taken):
+                message = f"subnet {subnet} of {holder} overlaps {taken}, {by}"
+                self._problems.append(Problem(message, source, "choose another subnet"))
+                break
+        self._taken.append((subnet, holder))
+
+    def automatic(self, family: int, network: str, members: int) -> Subnet:
+        """The subnet that is there already, or a free one, small but with room for ``members`` twice over."""
+        for _, subnet in self._known.subnets_of(network):
+            if subnet.family == family and not any(subnet.overlaps(taken) for taken, _ in self._taken):
+                self._taken.append((subnet, network))
+                return subnet
+        chosen = next(
+            subnet
+            for subnet in _candidates(family, network, members)
+            if not any(subnet.overlaps(taken) for taken, _ in self._taken)
+        )
+        self._taken.append((chosen, network))
+        return chosen
+
+
+def _candidates(family: int, network: str, members: int) -> Iterable[Subnet]:
+    if family == 6:  # noqa: PLR2004  # the family
+        # A unique local prefix: fd, 40 random bits, 16 for the subnet (RFC 4193, 3.1).
+        for attempt in range(1000):
+            chosen = digest("subnet6", network, str(attempt)) & ((1 << 56) - 1)
+            yield Subnet(6, (0xFD << 120) | (chosen << 64), _IPV6_LENGTH)
+        return
+    length = min(_AUTOMATIC_LENGTH, 32 - (2 * members + 3).bit_length())
+    shift = 32 - length
+    for choice in in_hash_order(_AUTOMATIC.base >> shift, _AUTOMATIC.last >> shift, "subnet", network):
+        subnet = Subnet(4, choice << shift, length)
+        if not subnet.overlaps(_DOCKER_DEFAULT):
+            yield subnet
+
+
+def plan_networks(
+    manifests: Sequence[Manifest], known: Known, origins: dict[str, str], problems: list[Problem]
+) -> dict[str, PlannedNetwork]:
+    """Every network that the manifests make, by ``stack/key``; given subnets are claimed before any is chosen."""
+    chooser = SubnetChooser(known, problems)
+    wanted = sorted(
+        ((manifest, network) for manifest in manifests for network in used_networks(manifest) if not network.external),
+        key=lambda pair: (pair[0].stack, pair[1].key),
+    )
+    for manifest, network in wanted:
+        for pool in network.pools:
+            chooser.claim(parse_subnet(pool.subnet), f"network {network.name}", pool.source or network.source)
+        _check_name(manifest, network, wanted, known, problems)
+    names = _InterfaceNames(known)
+    planned = {}
+    for manifest, network in wanted:
+        identity = f"{manifest.stack}/{network.key}"
+        members = sum(
+            attachment.network == network.key
+            for container in manifest.containers
+            for attachment in container.attachments
+        )
+        pools = [_given(network, index, problems) for index in range(len(network.pools))]
+        for family, enabled in ((4, network.enable_ipv4), (6, network.enable_ipv6)):
+            if enabled and not any(pool.subnet.family == family for pool in pools):
+                pools.append(_whole(chooser.automatic(family, identity, members)))
+        planned[identity] = PlannedNetwork(
+            owner=manifest.stack,
+            network=identity,
+            name=network.name,
+            driver=network.driver,
+            interface=names.choose(identity, network, problems),
+            pools=tuple(pools),
+            internal=network.internal,
+            options=network.bridge,
+            origin=origins[manifest.stack],
+            source=network.source,
+        )
+    return planned
+
+
+def external_network(network: Network, known: Known, planned: dict[str, PlannedNetwork]) -> PlannedNetwork | None:
+    """The network of that real name, of a manifest of this run or of a stack on the host; None where there is none."""
+    for candidate in planned.values():
+        if candidate.name == network.name:
+            return candidate
+    bridge = known.bridges_by_name.get(network.name)
+    if bridge is None or bridge.owner in known.scope:
+        return None
+    pools = tuple(
+        PlannedPool(subnet, address, *subnet.usable) for address, subnet in known.subnets_of(bridge.network)
+    )
+    policy = known.policies.get(bridge.network)
+    options = BridgeOptions(mtu=bridge.mtu, icc=not bridge.nf_call)
+    return PlannedNetwork(
+        owner=bridge.owner,
+        network=bridge.network,
+        name=bridge.network_name,
+        driver="bridge",
+        interface=bridge.interface,
+        pools=pools,
+        internal=bool(policy and policy.internal),
+        options=options,
+        origin=bridge.origin,
+        made_here=False,
+        source=network.source,
+    )
+
+
+def _check_name(
+    manifest: Manifest,
+    network: Network,
+    wanted: list[tuple[Manifest, Network]],
+    known: Known,
+    problems: list[Problem],
+) -> None:
+    for other_manifest, other in wanted:
+        if other.name == network.name and (other_manifest.stack, other.key) < (manifest.stack, network.key):
+            message = f"network name {network.name} is used twice; first at {other.source}"
+            problems.append(Problem(message, network.source, "give one of them another name"))
+    bridge = known.bridges_by_name.get(network.name)
+    if bridge and bridge.owner not in known.scope:
+        message = f"network {network.name} belongs to stack {bridge.owner}"
+        problems.append(Problem(message, network.source, "say external: true to join it, or give this one another name"))
+
+
+def _given(network: Network, index: int, problems: list[Problem]) -> PlannedPool:
+    pool = network.pools[index]
+    subnet = parse_subnet(pool.subnet)
+    first, last = subnet.usable
+    gateway = number(pool.gateway) if pool.gateway else first
+    if pool.ip_range:
+        span = parse_subnet(pool.ip_range)
+        first, last = max(first, span.base), min(last, span.last)
+    reserved = frozenset(number(address) for _, address in pool.aux_addresses)
+    if not pool.gateway:
+        while gateway in reserved and gateway < subnet.last:
+            gateway += 1
+    if gateway in reserved:
+        message = f"gateway {text(subnet.family, gateway)} of network {network.name} is also an aux address"
+        problems.append(Problem(message, pool.source))
+    return PlannedPool(subnet, gateway, first, last, reserved)
+
+
+def _whole(subnet: Subnet) -> PlannedPool:
+    first, last = subnet.usable
+    return PlannedPool(subnet, first, first, last)
+
+
+class _InterfaceNames:
+    """Names for bridges: the given one, the one that is there, or one by hash that nobody has."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        ours = {bridge.interface: network for network, bridge in known.bridges.items()}
+        self._holders: dict[str, str] = dict.fromkeys(known.observation.facts.interfaces, "")
+        self._holders.update(ours)
+
+    def choose(self, identity: str, network: Network, problems: list[Problem]) -> str:
+        given = network.bridge.bridge_name
+        if given:
+            if self._holders.get(given, identity) != identity:
+                holder = self._holders[given]
+                what = f"is the bridge of {holder}" if holder else "exists on the host and is not ours"
+                problems.append(Problem(f"interface {given} {what}", network.source, "choose another bridge name"))
+            self._holders[given] = identity
+            return given
+        present = self._known.bridges.get(identity)
+        if present and present.interface.startswith(BRIDGE_PREFIX):
+            return present.interface
+        attempt = 0
+        while True:
+            name = interface_name(BRIDGE_PREFIX, network.key, identity, attempt=attempt)
+            if self._holders.get(name, identity) == identity:
+                self._holders[name] = identity
+                return name
+            attempt += 1

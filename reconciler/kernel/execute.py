@@ -1,0 +1,181 @@
+"""Performs the steps of a plan. It decides nothing: what is done, undone and in which order stands in the steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from reconciler.actions import Action, Firewall, Netlink
+from reconciler.errors import NetapplyError, Problem, Source
+from reconciler.kernel.perform import Performer
+from reconciler.netlink.encode import patched
+from reconciler.plan.change import Change, Create, Delete, Update
+from reconciler.plan.diff import with_implied
+from reconciler.plan.plan import Stage, Step
+
+Progress = Callable[[Step], None]
+
+
+class Queued(NamedTuple):
+    """A netlink request that waits for its batch, and the step it belongs to."""
+
+    position: int
+    request: Netlink
+
+
+@dataclass(slots=True)
+class Executor:
+    """Performs steps in order, netlink requests of one namespace in one send.
+
+    ``attempted`` counts the steps that may have had an effect.
+    """
+
+    performer: Performer
+    progress: Progress = lambda _step: None
+    keep_going: bool = False
+    attempted: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    _queue: list[Queued] = field(default_factory=list)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Perform them. Raises NetapplyError at the first that fails, unless ``keep_going``: then all are collected."""
+        position = 0
+        while position < len(steps):
+            end = self._transaction_end(steps, position)
+            self.attempted = end
+            if end - position > 1 or _is_firewall(steps[position]):
+                self._flush(steps)
+                changes = [step.change for step in steps[position:end]]
+                self._guard(changes, lambda changes=changes: self.performer.firewall(changes))  # type: ignore[misc]  # bound now
+            else:
+                self._perform(steps, position)
+            for step in steps[position:end]:
+                self.progress(step)
+            position = end
+        self._flush(steps)
+
+    def _transaction_end(self, steps: Sequence[Step], start: int) -> int:
+        """Firewall changes that follow one another in a stage are one transaction."""
+        end = start + 1
+        if _is_firewall(steps[start]):
+            while end < len(steps) and steps[end].stage == steps[start].stage and _is_firewall(steps[end]):
+                end += 1
+        return end
+
+    def _perform(self, steps: Sequence[Step], position: int) -> None:
+        change = steps[position].change
+        for action in actions_of(change):
+            if isinstance(action, Netlink):
+                if self._queue and self._queue[-1].request.namespace != action.namespace:
+                    self._flush(steps)
+                self._queue.append(Queued(position, action))
+            else:
+                self._flush(steps)
+                self._guard([change], lambda action=action: self.performer.perform(action))  # type: ignore[misc]  # bound now
+
+    def _flush(self, steps: Sequence[Step]) -> None:
+        """Send what waits; the first refusal that is not tolerated is the step's failure."""
+        queue, self._queue = self._queue, []
+        if not queue:
+            return
+        try:
+            refused = self._send(queue)
+        except OSError as error:
+            self._fail(steps[queue[0].position].change, error.strerror or str(error))
+            return
+        for position, text in refused:
+            self._fail(steps[position].change, text)
+
+    def _send(self, queue: list[Queued]) -> list[tuple[int, str]]:
+        sockets = self.performer.sockets
+        inside = sockets.socket(queue[0].request.namespace)
+        failed: list[tuple[int, str]] = []
+        messages, sent = [], []
+        for queued in queue:
+            request = queued.request
+            body = request.body
+            try:
+                for offset, interface in request.fixups:
+                    body = patched(body, offset, inside.index(interface))
+            except OSError as error:
+                if error.errno not in request.tolerate:
+                    failed.append((queued.position, f"{interface}: {error.strerror}"))
+                continue
+            if request.peer_namespace:
+                offset, namespace = request.peer_namespace
+                body = patched(body, offset, sockets.descriptor(namespace))
+            messages.append((request.type, request.flags, body))
+            sent.append(queued)
+        for refusal in inside.request(messages) if messages else ():
+            queued = sent[refusal.position]
+            if refusal.errno not in queued.request.tolerate:
+                failed.append((queued.position, refusal.text or os.strerror(refusal.errno)))
+        return failed
+
+    def _guard(self, changes: list[Change], act: Callable[[], None]) -> None:
+        try:
+            act()
+        except NetapplyError as error:
+            sources = [source for change in changes if (source := _source(change))]
+            source = sources[0] if sources else None
+            problems = [Problem(p.message, p.source or source, p.hint) for p in error.problems]
+            self._report(problems)
+        except OSError as error:
+            name = f" ({error.filename})" if error.filename else ""
+            self._fail(changes[0], f"{error.strerror or error}{name}")
+
+    def _fail(self, change: Change, text: str) -> None:
+        resource = change.before if isinstance(change, Delete) else change.after
+        what = f"{_verb(change)} {change.key.name}: {resource.describe()}"
+        self._report([Problem(f"the kernel refused to {what}: {text}", _source(change))])
+
+    def _report(self, problems: list[Problem]) -> None:
+        self.problems.extend(problems)
+        if not self.keep_going:
+            raise NetapplyError(problems)
+
+
+def inverse(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """What undoes the steps, last first."""
+    undone: list[Step] = []
+    for step in reversed(list(steps)):
+        change = step.change
+        match change:
+            case Create(after=after):
+                undone.append(Step(step.stage, Delete(after, "rolled back")))
+            case Update(before=before, after=after):
+                undone.append(Step(step.stage, Update(after, before, "rolled back")))
+            case Delete(before=before):
+                undone.append(Step(step.stage, Create(before, "rolled back")))
+    marked = with_implied([step.change for step in undone])
+    return tuple(Step(step.stage, change) for step, change in zip(undone, marked, strict=True))
+
+
+def actions_of(change: Change) -> tuple[Action, ...]:
+    """The atomic steps of a change; none for what goes by itself."""
+    match change:
+        case Create(after=after):
+            return after.create()
+        case Update(before=before, after=after):
+            return after.update(before)
+        case Delete(before=before, implied=implied):
+            return () if implied else before.delete()
+
+
+def _is_firewall(step: Step) -> bool:
+    change = step.change
+    resource = change.before if isinstance(change, Delete) else change.after
+    return resource.create() == (Firewall(),) if resource.key.kind in _FIREWALL_KINDS else False
+
+
+def _source(change: Change) -> Source | None:
+    return None if isinstance(change, Delete) else change.after.source
+
+
+def _verb(change: Change) -> str:
+    return {Create: "make", Update: "change", Delete: "remove"}[type(change)]
+
+
+_FIREWALL_KINDS = frozenset({"rule", "port", "policy"})

@@ -1,0 +1,139 @@
+"""Reads the rules of others on the forward hook, and keeps our one rule in them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from reconciler.errors import NetapplyError
+from reconciler.firewall.foreign import COMMENT, Table, our_handles
+from reconciler.firewall.foreign_reading import legacy_table, tables
+from reconciler.firewall.policy import MARK, HostAccept
+from reconciler.kernel.libnftables import Nftables
+from reconciler.plan.change import Change, Create, Delete
+
+_SECONDS = 30
+_LOCK_SECONDS = 10
+_ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+_PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
+_LEGACY_NAMES = {"ip": "/proc/net/ip_tables_names", "ip6": "/proc/net/ip6_tables_names"}
+
+
+def read(nftables: Nftables) -> tuple[Table, ...]:
+    """The foreign tables of this namespace, those of iptables-legacy too.
+
+    Raises RefusedError, and NetapplyError where a legacy table cannot be listed.
+    """
+    ruleset = nftables.query_json("list ruleset", terse=True)
+    for entry in ruleset["nftables"]:
+        table = entry.get("table", {})
+        if "flags" in table:
+            # nft 1.0.6 prints the flags in JSON from memory that it has freed already.
+            table["flags"] = _flags(nftables, table["family"], table["name"])
+    return (*tables(ruleset), *_legacy_tables())
+
+
+def apply(nftables: Nftables, changes: Sequence[Change]) -> None:
+    """Put our rules to the heads of their chains, or remove them; other changes are not looked at.
+
+    Raises RefusedError and NetapplyError; each rule is a step of its own.
+    """
+    accepts = [change for change in changes if isinstance(_subject(change), HostAccept)]
+    if not accepts:
+        return
+    found = {(table.engine, table.family, table.name): table for table in read(nftables)}
+    for change in accepts:
+        for accept, is_wanted in _steps(change):
+            table = found.get((accept.engine, accept.family, accept.table))
+            if table is not None or is_wanted:
+                _write(nftables, accept, table, is_wanted=is_wanted)
+
+
+def _subject(change: Change) -> object:
+    return change.before if isinstance(change, Delete) else change.after
+
+
+def _steps(change: Change) -> Iterable[tuple[HostAccept, bool]]:
+    """Each rule with whether it is to stand; one whose mark changes goes first."""
+    before = None if isinstance(change, Create) else change.before
+    after = None if isinstance(change, Delete) else change.after
+    if isinstance(before, HostAccept) and (before.mark or after is None):
+        # Mark 0 was read because the rule has no effect where it is.
+        yield replace(before, mark=before.mark or MARK), False
+    if isinstance(after, HostAccept) and after.mark:
+        yield after, True
+
+
+def _write(nftables: Nftables, accept: HostAccept, table: Table | None, *, is_wanted: bool) -> None:
+    old = our_handles(table, accept.chain, accept.mark) if table else ()
+    if not all(_NAME.fullmatch(name) for name in (accept.table, accept.chain)):
+        message = f"the host's chain {accept.chain!r} of table {accept.table!r} has a name that cannot be written"
+        raise NetapplyError.of(message, accept.source, "run with --no-host-rule and accept the mark there yourself")
+    if accept.engine == "nft":
+        _write_native(nftables, accept, old, is_wanted=is_wanted)
+        return
+    rule = [accept.chain, "-m", "mark", "--mark", f"{accept.mark:#x}/{accept.mark:#x}"]
+    rule += ["-m", "comment", "--comment", COMMENT, "-j", "ACCEPT"]
+    for _ in old:
+        _iptables(accept.engine, accept.family, ["-D", *rule])
+    if is_wanted:
+        _iptables(accept.engine, accept.family, ["-I", *rule])
+
+
+def _write_native(nftables: Nftables, accept: HostAccept, old: Sequence[int], *, is_wanted: bool) -> None:
+    chain = f"{accept.family} {accept.table} {accept.chain}"
+    lines = [f"delete rule {chain} handle {handle}" for handle in old]
+    if is_wanted:
+        bit = f"{accept.mark:#x}"
+        lines.append(f'insert rule {chain} meta mark & {bit} == {bit} accept comment "{COMMENT}"')
+    if lines:
+        nftables.run("\n".join([*lines, ""]))
+
+
+def _iptables(engine: str, family: str, arguments: Sequence[str]) -> str:
+    """What the program prints. Raises NetapplyError where it is missing, fails or hangs."""
+    program = f"{_PROGRAMS[family]}-{engine.removeprefix('iptables-')}"
+    command = [program, "-w", str(_LOCK_SECONDS), *arguments]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_SECONDS, env=_ENVIRONMENT)
+    except FileNotFoundError:
+        message = f"the host's firewall is kept by iptables, but {program} was not found"
+        raise NetapplyError.of(message, hint="install it: apt install iptables") from None
+    except subprocess.TimeoutExpired:
+        raise NetapplyError.of(f"{' '.join(command)} did not end within {_SECONDS} seconds") from None
+    if done.returncode:
+        reason = done.stderr.strip().partition("\n")[0] or f"exit status {done.returncode}"
+        raise NetapplyError.of(f"{' '.join(command)}: {reason}")
+    return done.stdout
+
+
+def _legacy_tables() -> tuple[Table, ...]:
+    """The legacy filter tables. Only those that exist are listed: listing makes the table otherwise."""
+    return tuple(
+        legacy_table(family, _iptables("iptables-legacy", family, ["-S"]))
+        for family, names in _LEGACY_NAMES.items()
+        if "filter" in _lines(names)
+    )
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="ascii").split()
+    except OSError:
+        return []
+
+
+def _flags(nftables: Nftables, family: str, name: str) -> list[str]:
+    """The flags of a table, from its listing as text: they stand in its first lines."""
+    if not _NAME.fullmatch(name):
+        return []
+    for line in nftables.run(f"list table {family} {name}").splitlines()[1:3]:
+        word, _, flags = line.strip().partition(" ")
+        if word == "flags":
+            return [flag.strip() for flag in flags.split(",")]
+    return []

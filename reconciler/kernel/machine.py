@@ -1,0 +1,112 @@
+"""The host as the pipeline sees it: look, run, undo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from reconciler.errors import NetapplyError, Problem
+from reconciler.kernel import observe
+from reconciler.kernel.execute import Executor, inverse
+from reconciler.kernel.host import Host
+from reconciler.kernel.netlink import RouteSocket, links
+from reconciler.kernel.perform import Performer
+from reconciler.netlink import constants as c
+from reconciler.netlink.encode import link_header, text
+from reconciler.observation import Facts, Observation
+from reconciler.plan.change import Change, Delete
+from reconciler.plan.plan import Step
+from reconciler.resources.endpoint import Endpoint
+from reconciler.state import State
+
+Progress = Callable[[Step], None]
+_PATIENCE = 5.0
+
+
+class Machine:
+    """One host. Everything that touches it goes through here, under the host's lock."""
+
+    def __init__(self, host: Host, backend_choice: str = "auto") -> None:
+        self.host = host
+        self.backend_choice = backend_choice
+
+    def observe(self) -> Observation:
+        """Everything of ours on this host, and the facts around it."""
+        sight = observe.look_at_links(self.host)
+        found = sight.links
+        facts = Facts(
+            host_id=self.host.host_id,
+            interfaces=frozenset(found.names.values()),
+            taken_subnets=observe.subnets_of_others(found),
+            addresses=observe.host_addresses(found),
+            router_advertised=observe.router_advertised(found),
+            ephemeral_ports=observe.ephemeral_ports(),
+        )
+        return observe.observation(sight, (), facts)
+
+    def observe_part(self, sandboxes: frozenset[str]) -> State:
+        """The host's own objects and those in some sandboxes."""
+        sight = observe.look_at_links(self.host, sandboxes)
+        return State(sight.resources)
+
+    def run(self, steps: Sequence[Step], progress: Progress) -> tuple[tuple[Problem, ...], int]:
+        """Perform steps up to the first failure: its problems, and how many steps may have had an effect."""
+        executor = Executor(self._performer(), progress)
+        try:
+            executor.run(steps)
+        except NetapplyError as error:
+            return error.problems, executor.attempted
+        finally:
+            executor.performer.sockets.close()
+        return (), len(steps)
+
+    def run_on(self, steps: Sequence[Step], progress: Progress) -> tuple[Problem, ...]:
+        """Perform all steps, whatever fails; links that go with a namespace are waited for."""
+        executor = Executor(self._performer(), progress, keep_going=True)
+        try:
+            executor.run(steps)
+        finally:
+            executor.performer.sockets.close()
+        self._wait_for_links(steps)
+        return tuple(executor.problems)
+
+    def undo(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], tuple[Problem, ...]]:
+        """Undo steps, last first; everything is tried and every failure reported."""
+        undone = inverse(steps)
+        return undone, self.run_on(undone, lambda _step: None)
+
+    def _performer(self) -> Performer:
+        return Performer(self.host, self._firewall)
+
+    def _firewall(self, changes: list[Change]) -> None:
+        """Turn changes of policy into one transaction."""
+
+    def _wait_for_links(self, steps: Sequence[Step]) -> None:
+        """A namespace's links go some time after it; who makes them anew must not meet the old ones."""
+        gone = {
+            step.change.before.host_interface
+            for step in steps
+            if isinstance(step.change, Delete) and isinstance(step.change.before, Endpoint)
+        }
+        if not gone:
+            return
+        route_socket = RouteSocket()
+        try:
+            route_socket.enlarge()
+            _wait_until_gone(route_socket, gone)
+        finally:
+            route_socket.close()
+
+
+def _wait_until_gone(route_socket: RouteSocket, names: set[str]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        left = {link.name for link in links(route_socket)} & names
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.002 + 0.00005 * len(left))
+    # Something keeps the namespace alive, a shell in it for instance: cut its links all the same.
+    for name in sorted(left):
+        route_socket.request([(c.RTM_DELLINK, 0, link_header() + text(c.IFLA_IFNAME, name))])

@@ -1,0 +1,105 @@
+"""kernel -> State: one look at everything of ours on this host, and at what planning must know beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from reconciler.kernel import namespaces, observe_links, sysctl
+from reconciler.kernel.host import Host
+from reconciler.kernel.netlink import RouteSocket
+from reconciler.kernel.observe_links import HostLinks
+from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL
+from reconciler.netlink import constants as c
+from reconciler.observation import Facts, Observation
+from reconciler.resources.sysctl import Sysctl
+from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
+
+_EPHEMERAL = "net/ipv4/ip_local_port_range"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at the links gives, before firewall, agent and processes are asked."""
+
+    resources: list[Resource]
+    links: HostLinks
+
+
+def look_at_links(host: Host, only: frozenset[str] | None = None) -> Sight:
+    """Namespaces, links, addresses, routes and settings; of the sandboxes in ``only``, where given."""
+    route_socket = RouteSocket()
+    try:
+        route_socket.enlarge()
+        found = observe_links.look(route_socket)
+    finally:
+        route_socket.close()
+    resources: list[Resource] = list(observe_links.bridges(found))
+    with namespaces.elsewhere():
+        resources.extend(observe_links.sandboxes(host, found, only))
+        resources.extend(_sandbox_sysctls(host, only))
+    resources.extend(observe_links.lone_halves(found) if only is None else ())
+    resources.extend(_host_sysctls(host))
+    return Sight(resources, found)
+
+
+def _host_sysctls(host: Host) -> Iterator[Resource]:
+    names = sorted(sysctl.load_record(host.run).get("", {}))
+    listening = tuple(Key(Kind.SYSCTL, f"host:{name}") for name in names if name.endswith("/accept_ra"))
+    for name in names:
+        value = sysctl.read(name)
+        if value is not None:
+            after = () if name.endswith("/accept_ra") else listening
+            yield Sysctl(HOST_OWNER, "", name, value, after)
+
+
+def _sandbox_sysctls(host: Host, only: frozenset[str] | None) -> Iterator[Resource]:
+    for namespace, settings in sorted(sysctl.load_record(host.run).items()):
+        if not namespace or (only is not None and namespace not in only):
+            continue
+        try:
+            namespaces.enter_path(host.namespace_path(namespace))
+        except OSError:
+            continue
+        for name in sorted(settings):
+            value = sysctl.read(name)
+            if value is not None:
+                yield Sysctl(namespace.partition("/")[0], namespace, name, " ".join(value.split()))
+
+
+def subnets_of_others(found: HostLinks) -> tuple[str, ...]:
+    """Destinations of routes and networks of addresses that are not on links of ours."""
+    ours = {link.index for link in found.links if link.group == LINK_GROUP}
+    taken = {
+        route.destination
+        for route in found.routes
+        if route.index not in ours and route.protocol != ROUTE_PROTOCOL and not route.destination.endswith("/0")
+    }
+    taken |= {
+        address.address
+        for address in found.addresses
+        if address.index not in ours and address.scope not in {c.RT_SCOPE_LINK, c.RT_SCOPE_HOST}
+    }
+    return tuple(sorted(destination for destination in taken if not destination.startswith("fe80:")))
+
+
+def host_addresses(found: HostLinks) -> tuple[str, ...]:
+    """The host's own addresses, without prefix length."""
+    return tuple(sorted({address.address.partition("/")[0] for address in found.addresses}))
+
+
+def router_advertised(found: HostLinks) -> tuple[str, ...]:
+    """Interfaces that follow router advertisements only as long as the host does not forward."""
+    names = [link.name for link in found.links if link.group != LINK_GROUP and link.name != "lo"]
+    return tuple(sorted(name for name in names if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1"))
+
+
+def ephemeral_ports() -> tuple[int, int]:
+    """The kernel's range for dynamic ports (kernel: networking/ip-sysctl, ip_local_port_range)."""
+    words = (sysctl.read(_EPHEMERAL) or "").split()
+    return (int(words[0]), int(words[1])) if len(words) == 2 else (49153, 65535)  # noqa: PLR2004  # first and last
+
+
+def observation(sight: Sight, more: Iterable[Resource], facts: Facts) -> Observation:
+    """All that was seen, together."""
+    return Observation(State((*sight.resources, *more)), facts)

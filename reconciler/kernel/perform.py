@@ -1,0 +1,77 @@
+"""One function per kind of action; netlink requests are batched by the executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reconciler import actions as a
+from reconciler.kernel import namespaces, sandbox, sysctl
+from reconciler.kernel.host import Host
+from reconciler.kernel.sockets import NamespaceSockets
+from reconciler.plan.change import Change
+
+
+@dataclass(slots=True)
+class Performer:
+    """Performs single actions on a host.
+
+    ``firewall`` applies changes of firewall policy as one transaction. Everything raises
+    NetapplyError or OSError.
+    """
+
+    host: Host
+    firewall: Callable[[list[Change]], None]
+    sockets: NamespaceSockets = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sockets = NamespaceSockets(self.host)
+
+    def perform(self, action: a.Action) -> None:
+        """Perform one action that is neither a netlink request nor the firewall's."""
+        host = self.host
+        match action:
+            case a.MakeNamespace(namespace, label, ipv6):
+                sandbox.make(host, self.sockets, namespace, label, ipv6=ipv6)
+            case a.ConfigureNamespace(namespace, label, switch):
+                sandbox.configure(host, self.sockets, namespace, label, ipv6=switch)
+            case a.RemoveNamespace(namespace):
+                self._remove_namespace(namespace)
+            case a.WriteLinkSysctl(interface, sysctl_class, name, value):
+                sysctl.write_if_present(f"{sysctl_class}/{interface}/{name}", value)
+            case a.WriteSysctl(namespace, name, value):
+                self._write_sysctl(namespace, name, value)
+            case a.RestoreSysctl(namespace, name):
+                self._restore_sysctl(namespace, name)
+            case _:
+                message = f"no performer for {action}"
+                raise TypeError(message)
+
+    def _remove_namespace(self, namespace: str) -> None:
+        record = sysctl.load_record(self.host.run)
+        if record.pop(namespace, None):
+            sysctl.save_record(self.host.run, record)
+        sandbox.remove(self.host, self.sockets, namespace)
+
+    def _write_sysctl(self, namespace: str, name: str, value: str) -> None:
+        with namespaces.elsewhere():
+            if namespace:
+                namespaces.enter_path(self.host.namespace_path(namespace))
+            record = sysctl.load_record(self.host.run)
+            settings = record.setdefault(namespace, {})
+            if name not in settings:
+                settings[name] = sysctl.before(name)
+                sysctl.save_record(self.host.run, record)
+            if sysctl.read(name) != value:
+                sysctl.write(name, value)
+
+    def _restore_sysctl(self, namespace: str, name: str) -> None:
+        record = sysctl.load_record(self.host.run)
+        values = record.get(namespace, {}).pop(name, None)
+        if values is None:
+            return
+        with namespaces.elsewhere():
+            if namespace:
+                namespaces.enter_path(self.host.namespace_path(namespace))
+            sysctl.restore(name, values)
+        sysctl.save_record(self.host.run, record)

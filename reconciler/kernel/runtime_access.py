@@ -1,0 +1,66 @@
+"""Reach a container's command: run another one beside it, read what it wrote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from reconciler.errors import NetapplyError
+from reconciler.kernel import mounts
+from reconciler.kernel.runtime_records import Records
+from reconciler.kernel.runtime_tool import find_tool
+
+_FOLLOW_SECONDS = 0.1
+_BLOCK = 65536
+_UNDER_CGROUP2 = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
+
+
+def exec_argv(run_directory: Path, container: str, command: Sequence[str], *, terminal: bool = False) -> list[str]:
+    """The argument list that runs ``command`` inside the running ``stack/name`` and exits with its status.
+
+    For os.execvp, so that signals and the terminal reach it. ``terminal``: give it a terminal.
+    Raises NetapplyError where that container runs no command, or no runtime is installed.
+    """
+    records = Records.of(run_directory, container)
+    process = records.process()
+    if process is None or not process.alive():
+        message = f"the command of container {container} is not running"
+        raise NetapplyError.of(message, hint="netapply ps shows its state, netapply logs what it wrote")
+    tool = find_tool(run_directory)
+    arguments = tool.execute(records.container_id, command, terminal=terminal)
+    if tool.needs_unified_cgroups and not mounts.unified_cgroups():
+        return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _UNDER_CGROUP2, "netapply", *arguments]
+    return arguments
+
+
+def sandbox_exec_argv(namespace_path: Path, command: Sequence[str]) -> list[str]:
+    """The same for a container without a command: in its network, with its files of /etc/netns, else the host's."""
+    return ["ip", "netns", "exec", namespace_path.name, *command]
+
+
+def logs(run_directory: Path, container: str, *, follow: bool = False) -> Iterator[bytes]:
+    """What the command of ``stack/name`` wrote, in blocks; ``follow``: until the command has ended.
+
+    Raises NetapplyError where it has none, at once and not when the first block is asked for.
+    """
+    records = Records.of(run_directory, container)
+    try:
+        file = records.log.open("rb")
+    except FileNotFoundError:
+        message = f"container {container} has no command, so there is no log"
+        raise NetapplyError.of(message, hint="give it a command: in the manifest") from None
+
+    def blocks() -> Iterator[bytes]:
+        with file:
+            while True:
+                # Asked before reading: what it wrote before its end is then read after it.
+                process = records.process()
+                more = follow and process is not None and process.alive()
+                while block := file.read(_BLOCK):
+                    yield block
+                if not more:
+                    return
+                time.sleep(_FOLLOW_SECONDS)
+
+    return blocks()

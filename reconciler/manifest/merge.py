@@ -1,0 +1,191 @@
+"""Several documents -> one: a later file's values over an earlier one's (Compose, chapter 13).
+
+Mappings merge key by key, scalars are replaced, lists append; the paths below are special.
+``!reset`` removes the value, ``!override`` replaces it whole. Nodes are never changed in
+place, because aliases share them; what is merged is new.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.manifest.faults import Faults
+
+Path = tuple[str, ...]
+
+
+def merge(base: Node, over: Node, faults: Faults, path: Path = ()) -> Node:
+    """``over`` laid over ``base``; ``path`` (keys from the top) finds the special rules."""
+    if over.tag == "!override":
+        return over
+    rule = _rule(path)
+    base, over = rule.form(base), rule.form(over)
+    if is_null(over):
+        return base if rule.null_keeps else over
+    if is_null(base) or rule.replace:
+        return over
+    if isinstance(base, Mapping) and isinstance(over, Mapping):
+        return _mappings(base, over, faults, path)
+    if isinstance(base, Sequence) and isinstance(over, Sequence):
+        return _sequences(base, over, faults, path, rule)
+    if type(base) is not type(over):
+        message = f"cannot override {_kind(base)} with {_kind(over)}; the value before is at {source_of(base)}"
+        faults.add(message, source_of(over), "give both the same form, or write !override")
+    return over
+
+
+def settle(node: Node) -> Node | None:
+    """The node without what ``!reset`` removes; None when that is all of it. Tags go."""
+    if node.tag == "!reset":
+        return None
+    node.tag = None
+    if isinstance(node, Sequence):
+        node.items = [item for item in node.items if settle(item) is not None]
+    elif isinstance(node, Mapping):
+        for key in [key for key, value in node.entries.items() if settle(value) is None]:
+            node.drop(key)
+    return node
+
+
+def _mappings(base: Mapping, over: Mapping, faults: Faults, path: Path) -> Mapping:
+    merged = base.empty_copy()
+    for key, value in base.entries.items():
+        merged.put(base.keys[key], value)
+    for key, value in over.entries.items():
+        if value.tag == "!reset":
+            merged.drop(key)
+        elif key in merged.entries:
+            merged.entries[key] = merge(merged.entries[key], value, faults, (*path, key))
+        else:
+            merged.put(over.keys[key], value)
+    return merged
+
+
+class _Rule:
+    """How values at one kind of path are merged."""
+
+    def __init__(
+        self,
+        form: Callable[[Node], Node] = lambda node: node,
+        identity: Callable[[Node], str | None] = lambda _: None,
+        *,
+        replace: bool = False,
+        null_keeps: bool = True,
+    ) -> None:
+        self.form = form
+        self.identity = identity
+        self.replace = replace
+        self.null_keeps = null_keeps
+
+
+def _sequences(base: Sequence, over: Sequence, faults: Faults, path: Path, rule: _Rule) -> Sequence:
+    merged = Sequence(base.file, base.line, base.column, list(base.items))
+    index_of: dict[str, int] = {}
+    for index, item in enumerate(merged.items):
+        if (name := rule.identity(item)) is not None:
+            index_of[name] = index
+    for item in over.items:
+        name = rule.identity(item)
+        if name is None or name not in index_of:
+            merged.items.append(item)
+        elif isinstance(item, Mapping):
+            merged.items[index_of[name]] = merge(merged.items[index_of[name]], item, faults, (*path, "*"))
+        else:
+            merged.items[index_of[name]] = item
+    return merged
+
+
+def _as_list(node: Node) -> Node:
+    """A single word as a list of one."""
+    if isinstance(node, Scalar) and node.text:
+        return Sequence(node.file, node.line, node.column, [node])
+    return node
+
+
+def _as_names(node: Node) -> Node:
+    """A list of names as a mapping of names to nothing."""
+    if not isinstance(node, Sequence):
+        return node
+    mapping = Mapping(node.file, node.line, node.column)
+    for item in node.items:
+        if isinstance(item, Scalar):
+            mapping.put(item, Scalar(item.file, item.line, item.column, "", None))
+    return mapping
+
+
+def _as_pairs(node: Node) -> Node:
+    """A list of NAME=VALUE as a mapping."""
+    if not isinstance(node, Sequence):
+        return node
+    mapping = Mapping(node.file, node.line, node.column)
+    for item in node.items:
+        if isinstance(item, Scalar):
+            name, equals, value = item.text.partition("=")
+            key = Scalar(item.file, item.line, item.column, name, name)
+            mapping.put(key, Scalar(item.file, item.line, item.column, value, value if equals else None))
+    return mapping
+
+
+def _as_hosts(node: Node) -> Node:
+    """A mapping of hosts as a list of HOST=ADDRESS."""
+    if not isinstance(node, Mapping):
+        return node
+    items: list[Node] = []
+    for name, value in node.entries.items():
+        for each in value.items if isinstance(value, Sequence) else [value]:
+            text = f"{name}={each.text}" if isinstance(each, Scalar) else name
+            items.append(Scalar(each.file, each.line, each.column, text, text))
+    return Sequence(node.file, node.line, node.column, items)
+
+
+def _text(node: Node) -> str | None:
+    return node.text if isinstance(node, Scalar) else None
+
+
+def _subnet(node: Node) -> str | None:
+    return _text(subnet) if isinstance(node, Mapping) and (subnet := node.entries.get("subnet")) else None
+
+
+_PLAIN = _Rule()
+_REPLACED = _Rule(replace=True)
+_UNIQUE = _Rule(identity=_text)
+_WORDS = _Rule(_as_list, _text)
+_PAIRS = _Rule(_as_pairs)
+_CONTAINER_RULES = {
+    "networks": _Rule(_as_names),
+    "command": _REPLACED,
+    "entrypoint": _REPLACED,
+    "environment": _PAIRS,
+    "sysctls": _PAIRS,
+    "dns": _WORDS,
+    "dns_search": _WORDS,
+    "dns_opt": _WORDS,
+    "extra_hosts": _Rule(_as_hosts, _text),
+    "ports": _UNIQUE,
+    "expose": _UNIQUE,
+    "links": _UNIQUE,
+    "external_links": _UNIQUE,
+    "profiles": _UNIQUE,
+}
+_ENDPOINT_LISTS = ("aliases", "link_local_ips")
+
+
+def _rule(path: Path) -> _Rule:
+    match path:
+        case ("containers", _, key):
+            return _CONTAINER_RULES.get(key, _PLAIN)
+        case ("containers", _, "networks", _, key) if key in _ENDPOINT_LISTS:
+            return _UNIQUE
+        case ("networks", _, "ipam", "config"):
+            return _Rule(identity=_subnet)
+        case _:
+            return _PLAIN
+
+
+def _kind(node: Node) -> str:
+    return {Scalar: "a value", Sequence: "a list", Mapping: "a mapping"}[type(node)]

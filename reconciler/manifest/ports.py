@@ -1,0 +1,139 @@
+"""The grammar of published ports, and of exposed ones.
+
+It is that of Compose's reference parser (docker/go-connections): split at every colon; the
+last part is the container's port, the one before it the host's, all before that the address.
+So ``::1:80:80`` is understood without brackets as well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from reconciler.manifest.addresses import parse_address, typographic_hint
+from reconciler.manifest.faults import FormError
+
+PROTOCOLS = ("tcp", "udp", "sctp")
+HIGHEST_PORT = 65535
+
+_FORMS = "the forms are 80, 8080:80, 127.0.0.1:8080:80, 8000-8010:8000-8010, each with /udp where wanted"
+_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+class Published(NamedTuple):
+    """One mapping: ``published`` is None for a free host port, else the range to choose from."""
+
+    target: int
+    published: tuple[int, int] | None
+    host_address: str | None
+    protocol: str
+
+
+def parse_short(text: str) -> list[Published]:
+    """The mappings that a short form stands for, ranges dealt out port by port.
+
+    Raises:
+        FormError: the text is no such form.
+    """
+    parts = text.split(":")
+    target_text, _, protocol_text = parts[-1].partition("/")
+    host_address = _host_address(":".join(parts[:-2]), text)
+    if not target_text:
+        message = f"'{text}' names no port of the container"
+        raise FormError(message, _FORMS)
+    targets = _ports(target_text, text)
+    published = _ports(parts[-2], text, lowest=0) if len(parts) > 1 and parts[-2] else None
+    return _pair(targets, published, host_address, parse_protocol(protocol_text), text)
+
+
+def parse_long(target: str, published: str, host_ip: str, protocol: str) -> Published:
+    """The mapping that a long form stands for; empty texts mean the key is not given.
+
+    Raises:
+        FormError: one of the texts is not what its key asks for.
+    """
+    ports = _ports(target, target)
+    if ports[0] != ports[1]:
+        message = f"target '{target}' is a range; a long form publishes one port"
+        raise FormError(message, "write the short form, or one entry for each port")
+    host_ports = _ports(published, published, lowest=0) if published else None
+    host_address = str(parse_address(host_ip)) if host_ip else None
+    return Published(ports[0], _fixed(host_ports), host_address, parse_protocol(protocol))
+
+
+def parse_exposed(text: str) -> str:
+    """An ``expose`` entry as ``PORT/PROTOCOL`` or ``FIRST-LAST/PROTOCOL``.
+
+    Raises:
+        FormError: the text is no such form.
+    """
+    ports, _, protocol = text.partition("/")
+    first, last = _ports(ports, text)
+    return f"{first}/{parse_protocol(protocol)}" if first == last else f"{first}-{last}/{parse_protocol(protocol)}"
+
+
+def parse_protocol(text: str) -> str:
+    """The protocol in lower case; none is tcp.
+
+    Raises:
+        FormError: it is not one that ports have.
+    """
+    protocol = text.lower() or "tcp"
+    if protocol not in PROTOCOLS:
+        message = f"'{text}' is not a protocol"
+        raise FormError(message, "write tcp, udp or sctp")
+    return protocol
+
+
+def _pair(
+    targets: tuple[int, int],
+    published: tuple[int, int] | None,
+    host_address: str | None,
+    protocol: str,
+    text: str,
+) -> list[Published]:
+    first, last = targets
+    if first == last:
+        return [Published(first, _fixed(published), host_address, protocol)]
+    if published is None:
+        return [Published(port, None, host_address, protocol) for port in range(first, last + 1)]
+    if published[1] - published[0] != last - first:
+        message = f"'{text}' pairs {published[1] - published[0] + 1} ports of the host with {last - first + 1}"
+        raise FormError(message, "give both ranges the same length")
+    shift = published[0] - first
+    return [Published(port, (port + shift, port + shift), host_address, protocol) for port in range(first, last + 1)]
+
+
+def _fixed(published: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Host port 0 asks for any free one, as it does in bind(2)."""
+    return None if published == (0, 0) else published
+
+
+def _host_address(host_text: str, text: str) -> str | None:
+    if not host_text:
+        return None
+    try:
+        return str(parse_address(host_text))
+    except FormError as error:
+        hint = error.hint
+        container = text.rpartition(":")[2]
+        if re.fullmatch(r"[0-9]+(-[0-9]+)?", host_text):
+            hint = f"one colon: {host_text}:{container}"
+        elif "::" in text and re.fullmatch(r"[0-9.]+:[0-9-]+", host_text):
+            hint = f"one colon before the container's port: {host_text}:{container}"
+        elif text.startswith("[") and text.count("]:") == 1:
+            hint = f"name the host's port as well, or leave it empty: {text.replace(']:', ']::')}"
+        message = f"'{text}': {error}"
+        raise FormError(message, hint) from None
+
+
+def _ports(range_text: str, text: str, *, lowest: int = 1) -> tuple[int, int]:
+    form = _RANGE.fullmatch(range_text)
+    first, last = (int(form[1]), int(form[2] or form[1])) if form else (-1, -1)
+    if not lowest <= first <= HIGHEST_PORT or last > HIGHEST_PORT:
+        message = f"'{range_text}' in '{text}' is not a port" if range_text != text else f"'{text}' is not a port"
+        raise FormError(message, typographic_hint(text) or f"a port is a number from 1 to {HIGHEST_PORT}; {_FORMS}")
+    if first > last:
+        message = f"the range {range_text} ends before it begins"
+        raise FormError(message, f"write {last}-{first}")
+    return first, last

@@ -1,0 +1,95 @@
+"""The process of a container: command, environment, kernel settings."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from reconciler.manifest.faults import FormError
+from reconciler.manifest.options import parse_sysctl_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.manifest.context import Context
+
+_IPC_SYSCTLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
+
+
+def convert_command(
+    entrypoint: str | list[str] | None,
+    command: str | list[str] | None,
+    name: str,
+    context: Context,
+) -> tuple[str, ...] | None:
+    """The argument list to run, None for a sandbox."""
+    words = _words(entrypoint, context, name, "entrypoint") + _words(command, context, name, "command")
+    if words and "\0" in "".join(words):
+        context.faults.add("a command cannot hold the character of code 0", context.at("containers", name, "command"))
+    return tuple(words) or None
+
+
+def _words(value: str | list[str] | None, context: Context, name: str, key: str) -> list[str]:
+    if isinstance(value, list) or value is None:
+        return value or []
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        source = context.at("containers", name, key)
+        context.faults.add(f"{key} cannot be split into words: {str(error).lower()}", source, "write it as a list")
+        return []
+
+
+def convert_environment(
+    value: Mapping[str, str | None] | list[str] | None,
+    name: str,
+    context: Context,
+    process_environment: Mapping[str, str],
+) -> tuple[tuple[str, str], ...]:
+    """Names and values; a name without value takes that of netapply's own environment, or goes."""
+    result: dict[str, str] = {}
+    for variable, given, step in _pairs(value):
+        if not variable or "=" in variable or "\0" in variable:
+            source = context.at("containers", name, "environment", step)
+            context.faults.add("an environment variable without a name", source, "write NAME=VALUE")
+            continue
+        content = given if given is not None else process_environment.get(variable)
+        if content is not None:
+            result[variable] = content
+    return tuple(result.items())
+
+
+def convert_sysctls(
+    value: Mapping[str, str | None] | list[str] | None,
+    name: str,
+    network_mode: str | None,
+    context: Context,
+) -> tuple[tuple[str, str], ...]:
+    """Kernel settings of the network namespace, names with dots; no value is empty text."""
+    result: dict[str, str] = {}
+    for setting, given, step in _pairs(value):
+        source = context.at("containers", name, "sysctls", step)
+        try:
+            canonical = parse_sysctl_name(setting)
+            if canonical.startswith(_IPC_SYSCTLS):
+                context.faults.warn(f"kernel setting {canonical} is not of networking, not used", source)
+                continue
+            if not canonical.startswith("net."):
+                message = f"kernel setting {canonical} is the whole host's, not a container's"
+                raise FormError(message, "only net.* can be set here")  # noqa: TRY301  # one way out for both faults
+            if network_mode is not None and network_mode not in {"none", "bridge"}:
+                message = f"{canonical} would change another's namespace: network_mode is {network_mode}"
+                raise FormError(message, "set it where that namespace is made")  # noqa: TRY301  # as above
+        except FormError as error:
+            context.faults.add_form(error, source)
+            continue
+        result[canonical] = given or ""
+    return tuple(result.items())
+
+
+def _pairs(value: Mapping[str, str | None] | list[str] | None) -> list[tuple[str, str | None, str | int]]:
+    """Name, value and last step of the path of each entry, in either form."""
+    if isinstance(value, list):
+        split = [(item.partition("="), index) for index, item in enumerate(value)]
+        return [(parts[0], parts[2] if parts[1] else None, index) for parts, index in split]
+    return [(key, content, key) for key, content in (value or {}).items()]

@@ -1,0 +1,124 @@
+"""A plan for people: by stack, network and container, one line a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from reconciler.errors import Source
+from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.plan.diff import changed_fields
+from reconciler.plan.plan import Plan, owner_of
+from reconciler.resources.bridge import Bridge
+from reconciler.state import HOST_OWNER, Kind, Resource
+
+SIGNS = {Create: "+", Update: "~", Delete: "-"}
+_KIND_ORDER = {kind: place for place, kind in enumerate(Kind)}
+_HIDDEN = {"environment"}
+
+
+def render(plan: Plan) -> str:
+    """The whole plan, ending with a newline; the same bytes for the same plan."""
+    if not plan.steps:
+        return "Nothing to do.\n"
+    lines = list(_groups(plan.changes))
+    lines.append(f"Plan: {summary(plan)}")
+    return "\n".join(lines) + "\n"
+
+
+def summary(plan: Plan) -> str:
+    """``3 to create, 1 to update, 0 to delete; no connection is disturbed``."""
+    counts = ", ".join(f"{count} to {action}" for action, count in plan.summary.items())
+    return f"{counts}; {_DISTURBANCE[plan.disruption]}"
+
+
+_DISTURBANCE = {
+    Disruption.NONE: "no connection is disturbed",
+    Disruption.RESET: "connections are reset",
+    Disruption.FLAP: "an interface goes down for a moment or for good",
+    Disruption.RECREATE: "a container is ended or made anew",
+}
+
+
+def _groups(changes: Sequence[Change]) -> Iterator[str]:
+    for owner, of_owner in groupby(sorted(changes, key=_reading_order), key=owner_of):
+        yield "host" if owner == HOST_OWNER else f"stack {owner}"
+        for subject, of_subject in groupby(of_owner, key=_subject):
+            if owner != HOST_OWNER:
+                yield f"  {subject}"
+            indent = "  " if owner == HOST_OWNER else "    "
+            for change in of_subject:
+                yield indent + line(change)
+        yield ""
+
+
+def line(change: Change) -> str:
+    """One change: sign, what, what differs, reason, place."""
+    resource = _resource(change)
+    words = [SIGNS[type(change)], resource.describe()]
+    if isinstance(change, Update):
+        words.append(_differences(change))
+    elif change.reason and not isinstance(change, Create):
+        words.append(f"({change.reason})")
+    if change.disruption is not Disruption.NONE:
+        words.append(f"[{change.disruption}]")
+    source = change_source(change)
+    if source:
+        words.append(f" {source}")
+    return " ".join(words)
+
+
+def change_source(change: Change) -> Source | None:
+    """The manifest line that asks for it; a delete has none."""
+    return None if isinstance(change, Delete) else change.after.source
+
+
+def _differences(change: Update) -> str:
+    parts = []
+    for name in changed_fields(change.before, change.after):
+        if name in _HIDDEN:
+            parts.append(f"{name} changed")
+        else:
+            parts.append(f"{name}: {_short(getattr(change.before, name))} -> {_short(getattr(change.after, name))}")
+    return f"({'; '.join(parts)})"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_short, value))}]"
+    return str(value) or "none"
+
+
+def _resource(change: Change) -> Resource:
+    return change.before if isinstance(change, Delete) else change.after
+
+
+def _subject(change: Change) -> str:
+    resource = _resource(change)
+    name = resource.key.name.partition(":")[0].partition("/")[2]
+    if resource.key.kind is Kind.AGENT:
+        return "ports of the host"
+    is_network = isinstance(resource, Bridge) or hasattr(resource, "network") or _on_bridge(resource)
+    return f"{'network' if is_network else 'container'} {name}"
+
+
+def _on_bridge(resource: Resource) -> bool:
+    return resource.key.kind is Kind.ADDRESS and not getattr(resource, "namespace", "")
+
+
+def _reading_order(change: Change) -> tuple[bool, str, bool, str, int, str, bool]:
+    """The host first, then stack by stack: networks before containers, each with its parts in their usual order."""
+    resource = _resource(change)
+    owner = resource.owner
+    subject = _subject(change)
+    return (
+        owner != HOST_OWNER,
+        owner,
+        not subject.startswith("network"),
+        subject,
+        _KIND_ORDER[resource.key.kind],
+        resource.key.name,
+        not isinstance(change, Delete),
+    )

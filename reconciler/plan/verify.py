@@ -1,0 +1,69 @@
+"""Whether the host, looked at again, is as it should be by now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from reconciler.errors import Problem
+from reconciler.plan.change import Create, Delete
+from reconciler.plan.diff import changed_fields, diff
+from reconciler.plan.plan import Step
+from reconciler.resources.address import Address
+from reconciler.resources.endpoint import Endpoint
+from reconciler.resources.namespace import Namespace
+from reconciler.resources.route import Route
+from reconciler.resources.sysctl import Sysctl
+from reconciler.state import Resource, State
+
+
+def sandbox_of(resource: Resource) -> str:
+    """``stack/container`` of the sandbox that one has to enter to see the resource; empty: none."""
+    match resource:
+        case Namespace(container=container) | Endpoint(container=container) | Route(container=container):
+            return container
+        case Address(namespace=namespace) | Sysctl(namespace=namespace):
+            return namespace
+        case _:
+            return ""
+
+
+def touched_sandboxes(steps: Sequence[Step]) -> frozenset[str]:
+    """The sandboxes in which the steps do something."""
+    resources = (step.change.before if isinstance(step.change, Delete) else step.change.after for step in steps)
+    return frozenset(sandbox_of(resource) for resource in resources) - {""}
+
+
+def differences(
+    now: State,
+    wanted: State,
+    steps: Sequence[Step],
+    pending: Sequence[Step],
+    owner: str,
+    sandboxes: frozenset[str],
+) -> tuple[Problem, ...]:
+    """What of ``owner`` still differs, where ``pending`` deletes have not happened yet.
+
+    ``now`` is a look at the host that entered ``sandboxes`` only.
+    """
+    expected = State(_visible((r for r in wanted if r.owner == owner), sandboxes))
+    waiting = State(_visible((s.change.before for s in pending if isinstance(s.change, Delete)), sandboxes))
+    seen = State(_visible((r for r in now if r.owner == owner), sandboxes))
+    sources = {s.change.key: s.change.after.source for s in steps if not isinstance(s.change, Delete)}
+    problems = []
+    for change in diff(seen, expected.merged(waiting)):
+        if isinstance(change, Create):
+            text = f"{change.key.name} ({change.after.describe()}) is not there after it was made"
+        elif isinstance(change, Delete):
+            text = f"{change.key.name} ({change.before.describe()}) is there although it should not be"
+        else:
+            names = ", ".join(changed_fields(change.before, change.after))
+            text = f"{change.key.name} ({change.after.describe()}) is not as it was made: {names}"
+        problems.append(Problem(text, sources.get(change.key), "something else on this host may be changing it"))
+    return tuple(problems)
+
+
+def _visible(resources: Iterable[Resource], sandboxes: frozenset[str]) -> Iterable[Resource]:
+    for resource in resources:
+        sandbox = sandbox_of(resource)
+        if not sandbox or sandbox in sandboxes:
+            yield resource

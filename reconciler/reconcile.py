@@ -1,0 +1,93 @@
+"""The pipeline: Manifest -> State -> Changes -> Plan -> Outcome. There is no second way to the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reconciler.desired.build import Scope, desired
+from reconciler.errors import NetapplyError, Problem
+from reconciler.kernel.machine import Machine
+from reconciler.observation import Observation
+from reconciler.plan.diff import diff
+from reconciler.plan.plan import Plan, Stage, Step, order
+from reconciler.plan.verify import differences, touched_sandboxes
+from reconciler.state import HOST_OWNER, State
+
+Progress = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did: ``done`` steps, those ``undone`` again, and every problem met."""
+
+    done: tuple[Step, ...] = ()
+    undone: tuple[Step, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
+    """What has to change on the observed host, in order, and the state that it leads to."""
+    wanted = desired(scope, observation)
+    observed = observation.state
+    steps = order(diff(observed, wanted), observed, wanted)
+    return Plan(steps, observation.facts.warnings), wanted
+
+
+def apply(machine: Machine, plan: Plan, wanted: State, progress: Progress = lambda _step: None) -> Outcome:
+    """Make the host like ``wanted``: the host's own part first, then each stack as a transaction of its own."""
+    host_steps = plan.of(HOST_OWNER)
+    outcome = _transaction(machine, [s for s in host_steps if s.stage == Stage.HOST], wanted, HOST_OWNER, progress)
+    if outcome.problems:
+        return outcome
+    for owner in plan.owners:
+        outcome = _joined(outcome, _transaction(machine, plan.of(owner), wanted, owner, progress))
+    if outcome.problems:
+        return _joined(outcome, _settle_host(machine, progress))
+    last = [step for step in host_steps if step.stage == Stage.HOST_REMOVE]
+    return _joined(outcome, _forward(machine, last, progress))
+
+
+def _transaction(
+    machine: Machine, steps: Sequence[Step], wanted: State, owner: str, progress: Progress
+) -> Outcome:
+    """What can be undone, a second look, then what cannot; a failure before that point rolls back."""
+    reversible = [step for step in steps if step.stage < Stage.STOP]
+    final = [step for step in steps if step.stage >= Stage.STOP]
+    if reversible:
+        problems, attempted = machine.run(reversible, progress)
+        if not problems:
+            problems = _verify(machine, reversible, final, wanted, owner)
+        if problems:
+            undone, more = machine.undo(reversible[:attempted])
+            return Outcome((), undone, (*problems, *more))
+    forward = _forward(machine, final, progress)
+    return Outcome((*reversible, *forward.done), (), forward.problems)
+
+
+def _forward(machine: Machine, steps: Sequence[Step], progress: Progress) -> Outcome:
+    """Past the point of no return: every step is tried, every failure reported."""
+    problems = machine.run_on(steps, progress) if steps else ()
+    return Outcome(tuple(steps), (), problems)
+
+
+def _verify(
+    machine: Machine, steps: Sequence[Step], pending: Sequence[Step], wanted: State, owner: str
+) -> tuple[Problem, ...]:
+    sandboxes = touched_sandboxes(steps)
+    now = machine.observe_part(sandboxes)
+    return differences(now, wanted, steps, pending, owner, sandboxes)
+
+
+def _settle_host(machine: Machine, progress: Progress) -> Outcome:
+    """After a failure: leave of the host's part only what the stacks that stand still need."""
+    try:
+        observation = machine.observe()
+        plan, _ = make_plan(Scope(frozenset()), observation)
+    except NetapplyError as error:
+        return Outcome((), (), error.problems)
+    return _forward(machine, plan.of(HOST_OWNER), progress)
+
+
+def _joined(first: Outcome, second: Outcome) -> Outcome:
+    return Outcome(first.done + second.done, first.undone + second.undone, first.problems + second.problems)
