@@ -68,7 +68,8 @@ def _explained(found: list[Element]) -> tuple[list[NetworkPolicy | PublishedPort
     actual = frozenset(found)
     explained: set[Element] = set()
     policies: list[NetworkPolicy | PublishedPort] = []
-    for policy in (*_networks(found), *_ports(found)):
+    candidates: list[NetworkPolicy | PublishedPort] = [*_networks(found), *_ports(found)]
+    for policy in candidates:
         try:
             expected = elements(policy)
         except NetapplyError:

@@ -22,7 +22,7 @@ class _ByTransaction:
     def create(self) -> tuple[Action, ...]:
         return (Firewall(),)
 
-    def update(self, before: Any) -> tuple[Action, ...]:
+    def update(self, before: Any) -> tuple[Action, ...]:  # noqa: ARG002  # the protocol's argument
         return (Firewall(),)
 
     def delete(self) -> tuple[Action, ...]:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reconciler.actions import Action, Firewall, Netlink
+from reconciler.actions import Action, Netlink, StartProcess, StopProcess
 from reconciler.errors import NetapplyError, Problem, Source
 from reconciler.kernel.perform import Performer
 from reconciler.netlink.encode import patched
 from reconciler.plan.change import Change, Create, Delete, Update
 from reconciler.plan.diff import with_implied
-from reconciler.plan.plan import Stage, Step
+from reconciler.plan.plan import Step
+from reconciler.state import Kind
 
 Progress = Callable[[Step], None]
 
@@ -43,12 +44,12 @@ class Executor:
         """Perform them. Raises NetapplyError at the first that fails, unless ``keep_going``: then all are collected."""
         position = 0
         while position < len(steps):
-            end = self._transaction_end(steps, position)
+            end = _group_end(steps, position)
             self.attempted = end
-            if end - position > 1 or _is_firewall(steps[position]):
+            kind = _together(steps[position])
+            if kind:
                 self._flush(steps)
-                changes = [step.change for step in steps[position:end]]
-                self._guard(changes, lambda changes=changes: self.performer.firewall(changes))  # type: ignore[misc]  # bound now
+                self._perform_together(kind, [step.change for step in steps[position:end]])
             else:
                 self._perform(steps, position)
             for step in steps[position:end]:
@@ -56,13 +57,27 @@ class Executor:
             position = end
         self._flush(steps)
 
-    def _transaction_end(self, steps: Sequence[Step], start: int) -> int:
-        """Firewall changes that follow one another in a stage are one transaction."""
-        end = start + 1
-        if _is_firewall(steps[start]):
-            while end < len(steps) and steps[end].stage == steps[start].stage and _is_firewall(steps[end]):
-                end += 1
-        return end
+    def _perform_together(self, kind: str, changes: list[Change]) -> None:
+        """Firewall changes are one transaction; commands start, and stop, side by side."""
+        performer = self.performer
+        actions = [action for change in changes for action in actions_of(change)]
+        if kind == "firewall":
+            self._guard(changes, lambda: performer.firewall(changes))
+        elif kind == "stop":
+            self._guard(changes, lambda: performer.stop_processes([a for a in actions if isinstance(a, StopProcess)]))
+        else:
+            self._guard(changes, lambda: self._start(changes, [a for a in actions if isinstance(a, StartProcess)]))
+
+    def _start(self, changes: list[Change], starts: list[StartProcess]) -> None:
+        failures = self.performer.start_processes(starts)
+        problems = [
+            Problem(problem.message, problem.source or _source(change), problem.hint)
+            for change in changes
+            if (failure := failures.get(change.key.name.partition(":")[0]))
+            for problem in failure.problems
+        ]
+        if problems:
+            raise NetapplyError(problems)
 
     def _perform(self, steps: Sequence[Step], position: int) -> None:
         change = steps[position].change
@@ -164,10 +179,21 @@ def actions_of(change: Change) -> tuple[Action, ...]:
             return () if implied else before.delete()
 
 
-def _is_firewall(step: Step) -> bool:
-    change = step.change
-    resource = change.before if isinstance(change, Delete) else change.after
-    return resource.create() == (Firewall(),) if resource.key.kind in _FIREWALL_KINDS else False
+def _group_end(steps: Sequence[Step], start: int) -> int:
+    """Where the steps end that are performed together with this one: of its stage and sort, next to each other."""
+    end = start + 1
+    sort = _together(steps[start])
+    while sort and end < len(steps) and steps[end].stage == steps[start].stage and _together(steps[end]) == sort:
+        end += 1
+    return end
+
+
+def _together(step: Step) -> str:
+    """The sort of change that is performed together with its neighbours; empty: one by one."""
+    kind = step.change.key.kind
+    if kind is Kind.PROCESS:
+        return "stop" if isinstance(step.change, Delete) else "start"
+    return "firewall" if kind in _FIREWALL_KINDS else ""
 
 
 def _source(change: Change) -> Source | None:
@@ -178,4 +204,4 @@ def _verb(change: Change) -> str:
     return {Create: "make", Update: "change", Delete: "remove"}[type(change)]
 
 
-_FIREWALL_KINDS = frozenset({"rule", "port", "policy"})
+_FIREWALL_KINDS = frozenset({Kind.RULE, Kind.PORT, Kind.POLICY})

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import observe
+from reconciler.kernel import observe, runtime
 from reconciler.kernel.execute import Executor, inverse
+from reconciler.kernel.firewall import Firewall
 from reconciler.kernel.host import Host
 from reconciler.kernel.netlink import RouteSocket, links
 from reconciler.kernel.perform import Performer
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text
-from reconciler.observation import Facts, Observation
-from reconciler.plan.change import Change, Delete
+from reconciler.observation import Facts, Observation, Runtime
+from reconciler.plan.change import Delete
 from reconciler.plan.plan import Step
 from reconciler.resources.endpoint import Endpoint
 from reconciler.state import State
@@ -26,14 +27,15 @@ _PATIENCE = 5.0
 class Machine:
     """One host. Everything that touches it goes through here, under the host's lock."""
 
-    def __init__(self, host: Host, backend_choice: str = "auto") -> None:
+    def __init__(self, host: Host, firewall_choice: str = "auto") -> None:
         self.host = host
-        self.backend_choice = backend_choice
+        self._firewall = Firewall(firewall_choice)
 
     def observe(self) -> Observation:
         """Everything of ours on this host, and the facts around it."""
         sight = observe.look_at_links(self.host)
         found = sight.links
+        firewall = self._firewall.observe()
         facts = Facts(
             host_id=self.host.host_id,
             interfaces=frozenset(found.names.values()),
@@ -41,13 +43,22 @@ class Machine:
             addresses=observe.host_addresses(found),
             router_advertised=observe.router_advertised(found),
             ephemeral_ports=observe.ephemeral_ports(),
+            backend=firewall.backend,
+            backend_reason=firewall.reason,
+            wanted_accepts=firewall.wanted_accepts,
+            warnings=firewall.warnings,
         )
-        return observe.observation(sight, (), facts)
+        workloads = runtime.workloads(self.host.run, self.host.namespace_path)
+        more = (*firewall.resources, *(workload.process for workload in workloads))
+        runtimes = {w.process.container: Runtime(w.pid, w.exit_code) for w in workloads}
+        return Observation(State((*sight.resources, *more)), facts, runtimes)
 
     def observe_part(self, sandboxes: frozenset[str]) -> State:
         """The host's own objects and those in some sandboxes."""
         sight = observe.look_at_links(self.host, sandboxes)
-        return State(sight.resources)
+        workloads = runtime.workloads(self.host.run, self.host.namespace_path)
+        more = (*self._firewall.observe_policies(), *(workload.process for workload in workloads))
+        return State((*sight.resources, *more))
 
     def run(self, steps: Sequence[Step], progress: Progress) -> tuple[tuple[Problem, ...], int]:
         """Perform steps up to the first failure: its problems, and how many steps may have had an effect."""
@@ -76,10 +87,7 @@ class Machine:
         return undone, self.run_on(undone, lambda _step: None)
 
     def _performer(self) -> Performer:
-        return Performer(self.host, self._firewall)
-
-    def _firewall(self, changes: list[Change]) -> None:
-        """Turn changes of policy into one transaction."""
+        return Performer(self.host, self._firewall.apply)
 
     def _wait_for_links(self, steps: Sequence[Step]) -> None:
         """A namespace's links go some time after it; who makes them anew must not meet the old ones."""

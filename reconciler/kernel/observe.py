@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.kernel import namespaces, observe_links, sysctl
@@ -11,9 +11,8 @@ from reconciler.kernel.netlink import RouteSocket
 from reconciler.kernel.observe_links import HostLinks
 from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL
 from reconciler.netlink import constants as c
-from reconciler.observation import Facts, Observation
 from reconciler.resources.sysctl import Sysctl
-from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
+from reconciler.state import HOST_OWNER, Key, Kind, Resource
 
 _EPHEMERAL = "net/ipv4/ip_local_port_range"
 
@@ -99,7 +98,3 @@ def ephemeral_ports() -> tuple[int, int]:
     words = (sysctl.read(_EPHEMERAL) or "").split()
     return (int(words[0]), int(words[1])) if len(words) == 2 else (49153, 65535)  # noqa: PLR2004  # first and last
 
-
-def observation(sight: Sight, more: Iterable[Resource], facts: Facts) -> Observation:
-    """All that was seen, together."""
-    return Observation(State((*sight.resources, *more)), facts)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reconciler import actions as a
-from reconciler.kernel import namespaces, sandbox, sysctl
+from reconciler.errors import NetapplyError
+from reconciler.kernel import namespaces, runtime, sandbox, sysctl
 from reconciler.kernel.host import Host
 from reconciler.kernel.sockets import NamespaceSockets
 from reconciler.plan.change import Change
@@ -21,7 +22,7 @@ class Performer:
     """
 
     host: Host
-    firewall: Callable[[list[Change]], None]
+    firewall: Callable[[Sequence[Change]], None]
     sockets: NamespaceSockets = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,9 +44,25 @@ class Performer:
                 self._write_sysctl(namespace, name, value)
             case a.RestoreSysctl(namespace, name):
                 self._restore_sysctl(namespace, name)
+            case a.StopProcess(container):
+                runtime.stop(host.run, container)
+            case a.StartAgent():
+                agent_control.start(host.run)
+            case a.StopAgent():
+                agent_control.stop(host.run)
+            case a.HoldPorts(stack, pins):
+                agent_control.load(host.run, stack, pins)
             case _:
                 message = f"no performer for {action}"
                 raise TypeError(message)
+
+    def start_processes(self, starts: Sequence[a.StartProcess]) -> dict[str, NetapplyError]:
+        """Start commands together; the failures, by container."""
+        return runtime.start_many(self.host.run, starts, self.host.namespace_path)
+
+    def stop_processes(self, stops: Sequence[a.StopProcess]) -> None:
+        """Stop commands together."""
+        runtime.stop_many(self.host.run, [stop.container for stop in stops])
 
     def _remove_namespace(self, namespace: str) -> None:
         record = sysctl.load_record(self.host.run)

@@ -68,7 +68,8 @@ def _check_members(network: Network, members: list[Member], context: Context) ->
         for key, address in (("ipv4_address", attachment.ipv4_address), ("ipv6_address", attachment.ipv6_address)):
             if address:
                 source = context.at(*path, key)
-                _check_address(network, address, source, context.faults)
+                if network.key not in context.unclear_networks:
+                    _check_address(network, address, source, context.faults)
                 _claim(taken, address, f"address {address}", container, source, context.faults)
         if attachment.mac_address:
             what = f"MAC address {attachment.mac_address}"
@@ -135,11 +136,13 @@ def _check_modes(containers: dict[str, Container], context: Context) -> None:
         elif kind == "service" and owner:
             message = f"container '{container.name}' shares the network of '{owner}', which is not in the stack"
             context.faults.add(message, source, suggestion(owner, containers) or "for another stack's: container:NAME")
+    reported: set[str] = set()
     for name in owners:
         path = [name]
-        while (owner := owners.get(path[-1])) and owner not in path:
-            path.append(owner)
-        if owner == name:
+        while (step := owners.get(path[-1])) and step not in path:
+            path.append(step)
+        if step == name and name not in reported:
+            reported.update(path)
             message = f"network_mode goes in a circle: {' -> '.join([*path, name])}"
             context.faults.add(message, context.at("containers", name, "network_mode"), "one of them needs networks")
 

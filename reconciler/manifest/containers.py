@@ -189,6 +189,8 @@ def _ports(name: str, part: ContainerPart, mode: str | None, context: Context) -
             continue
         for port in each:
             found[port] = PortMapping(port.target, port.published, port.host_address, port.protocol, label, source)
+    if mode and mode.startswith(("service:", "container:")):
+        return ()
     if found and mode in {"host", "none"}:
         reason = "its ports are the host's own" if mode == "host" else "it has no network"
         message = f"published ports of container '{name}' are not used: with network_mode {mode} {reason}"

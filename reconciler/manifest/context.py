@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.manifest.faults import Faults, FormError
@@ -29,6 +29,8 @@ class Context:
     stack_name: str
     directory: str
     faults: Faults
+    unclear_networks: set[str] = field(default_factory=set)
+    """Networks with a faulty subnet; what depends on their subnets cannot be judged."""
 
     def at(self, *path: str | int) -> Source:
         """The place of the value at ``path``."""

@@ -99,6 +99,7 @@ def _pool(part: PoolPart, context: Context, path: tuple[str | int, ...]) -> Pool
         return None
     subnet = context.take(parse_subnet, part.subnet, *path, "subnet")
     if subnet is None:
+        context.unclear_networks.add(str(path[1]))
         return None
     if subnet.is_global or subnet.is_multicast:
         word = "multicast" if subnet.is_multicast else "public"

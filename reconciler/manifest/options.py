@@ -99,14 +99,18 @@ _BRIDGE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "com.docker.network.host_ipv4": ("snat_ipv4", _address4),
     "com.docker.network.host_ipv6": ("snat_ipv6", _address6),
 }
+BRIDGE_FIELDS = {option: attribute for option, (attribute, _) in _BRIDGE.items()}
+"""Each option of the bridge driver with the field of `BridgeOptions` that carries it."""
+
 _SWITCHES = {
     "com.docker.network.enable_ipv4": "enable_ipv4",
     "com.docker.network.enable_ipv6": "enable_ipv6",
 }
 _DEFAULT_BRIDGE = "com.docker.network.bridge.default_bridge"
-_SYSCTLS = "com.docker.network.endpoint.sysctls"
+ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 _INTERFACE = "com.docker.network.endpoint.ifname"
 _UNUSED_ENDPOINT = frozenset({"com.docker.network.advertise_addr_nmsgs", "com.docker.network.advertise_addr_ms"})
+
 
 def _not_default_bridge(text: str) -> None:
     if parse_flag(text):
@@ -151,14 +155,14 @@ def parse_endpoint_options(options: Mapping[str, str | None], note: Note) -> End
     result = EndpointOptions()
     for name, value in options.items():
         try:
-            if name == _SYSCTLS:
+            if name == ENDPOINT_SYSCTLS:
                 result = replace(result, sysctls=_endpoint_sysctls(value or ""))
             elif name == _INTERFACE:
                 result = replace(result, interface_name=parse_interface_name(value or ""))
             elif name in _UNUSED_ENDPOINT:
                 result = replace(result, unused=(*result.unused, name))
             else:
-                note(name, _unknown(name, "an endpoint", {_SYSCTLS, _INTERFACE, *_UNUSED_ENDPOINT}))
+                note(name, _unknown(name, "an endpoint", {ENDPOINT_SYSCTLS, _INTERFACE, *_UNUSED_ENDPOINT}))
         except FormError as error:
             note(name, error)
     return result

@@ -29,7 +29,7 @@ from tests.kernel.isolation import Result, inside, private_folders
 from tests.kernel.snapshot import Snapshot
 from tests.kernel.talk import Answer, Connection, Protocol, Server
 
-__all__ = ["Answer", "Connection", "Host", "Lab", "Machine", "Question", "Server", "Snapshot"]
+__all__ = ["Answer", "Connection", "Host", "Lab", "Machine", "Protocol", "Question", "Server", "Snapshot"]
 
 REPOSITORY = Path(__file__).parents[2]
 Question = tuple["Machine", str, int, Protocol]

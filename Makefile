@@ -1,0 +1,79 @@
+# Every target works from a clean clone: what is missing is installed first (see tools/setup.sh).
+.PHONY: help setup check unit kernel test test-long fuzz demo bench install uninstall clean
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+WORKERS ?= 2
+PREFIX  ?= /usr/local
+DESTDIR ?=
+# Root needs no sudo, and may not have it. -n: never wait for a password where nobody types.
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo -n)
+
+# Debian keeps ip, nft and iptables where an ordinary user's PATH does not look.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+help:
+	@echo 'make demo       a web shop in a throwaway host, from nothing to nothing (KEEP=1: leave it there)'
+	@echo 'make test       all checks and tests; .ci/run does the same'
+	@echo 'make bench      the table of docs/bench: netapply against the kernel alone'
+	@echo 'make fuzz       the property tests with many more examples'
+	@echo 'make test-long  the tests that take minutes'
+	@echo 'make install    the command, and rules that keep udev, NetworkManager and networkd off its links'
+
+setup: $(READY)
+
+$(READY): pyproject.toml tools/setup.sh
+	PYTHON='$(PYTHON)' SUDO='$(SUDO)' sh tools/setup.sh $(VENV)
+	touch $@
+
+check: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/pytest tests --ignore=tests/kernel -m 'not long' -n $(WORKERS)
+
+# As root, in mount and network namespaces that the tests make for themselves (tests/kernel/isolation.py).
+# Nothing is written into the tree, for it would belong to root; so the byte code is made before.
+kernel: $(READY)
+	$(BIN)/python -m compileall -q reconciler tests
+	$(SUDO) env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 \
+	    $(BIN)/python -m pytest tests/kernel -m 'not long' -n $(WORKERS) -p no:cacheprovider
+
+test: check unit kernel
+
+test-long: $(READY)
+	$(SUDO) env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 \
+	    $(BIN)/python -m pytest tests -m long -n $(WORKERS) -p no:cacheprovider --timeout=1800
+
+fuzz: $(READY)
+	$(BIN)/pytest tests --ignore=tests/kernel -n $(WORKERS) --hypothesis-profile=fuzz --timeout=3600
+
+demo: $(READY)
+	$(SUDO) env PATH="$$PATH" KEEP='$(KEEP)' $(BIN)/python tools/demo.py
+
+bench: $(READY)
+	$(SUDO) env PATH="$$PATH" $(BIN)/python benchmarks/bench.py $(BENCH)
+
+install:
+	install -d '$(DESTDIR)$(PREFIX)/lib/netapply' '$(DESTDIR)$(PREFIX)/bin'
+	$(PYTHON) -m venv '$(DESTDIR)$(PREFIX)/lib/netapply'
+	'$(DESTDIR)$(PREFIX)/lib/netapply/bin/pip' install --quiet --disable-pip-version-check .
+	ln -sf ../lib/netapply/bin/netapply '$(DESTDIR)$(PREFIX)/bin/netapply'
+	install -D -m 644 tools/host/10-netapply.link '$(DESTDIR)/etc/systemd/network/10-netapply.link'
+	install -D -m 644 tools/host/10-netapply.network '$(DESTDIR)/etc/systemd/network/10-netapply.network'
+	install -D -m 644 tools/host/90-netapply.conf '$(DESTDIR)/etc/NetworkManager/conf.d/90-netapply.conf'
+	install -D -m 644 tools/host/85-netapply.rules '$(DESTDIR)/etc/udev/rules.d/85-netapply.rules'
+
+uninstall:
+	rm -rf '$(DESTDIR)$(PREFIX)/lib/netapply'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/netapply' '$(DESTDIR)/etc/systemd/network/10-netapply.link' \
+	    '$(DESTDIR)/etc/systemd/network/10-netapply.network' \
+	    '$(DESTDIR)/etc/NetworkManager/conf.d/90-netapply.conf' '$(DESTDIR)/etc/udev/rules.d/85-netapply.rules'
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

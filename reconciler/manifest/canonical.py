@@ -1,0 +1,138 @@
+"""Manifest -> the same manifest in one form: long forms, defaults visible, valid input again."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from reconciler.manifest.options import BRIDGE_FIELDS, ENDPOINT_SYSCTLS
+
+if TYPE_CHECKING:
+    from reconciler.manifest.model import Attachment, Container, Manifest, Network, Pool, PortMapping
+
+HIDDEN = "(hidden)"
+"""Stands for every environment value: values are secrets, and plans and configs get posted."""
+
+
+def canonical(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as a document of plain values in stable order.
+
+    Read again it gives the same document: dollar signs are doubled, names are explicit.
+    Environment values are replaced by `HIDDEN`.
+    """
+    document = {
+        "name": manifest.stack,
+        "containers": {container.name: _container(container) for container in manifest.containers},
+        "networks": {network.key: _network(network) for network in manifest.networks},
+    }
+    result: dict[str, Any] = _escaped({key: value for key, value in document.items() if value})
+    return result
+
+
+def render(manifest: Manifest) -> str:
+    """`canonical` as YAML text."""
+    from ruamel.yaml import YAML  # noqa: PLC0415  # needed by one command only
+
+    yaml = YAML()
+    yaml.width = 1000
+    text = io.StringIO()
+    yaml.dump(canonical(manifest), text)
+    return text.getvalue()
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {key: _escaped(each) for key, each in value.items()}
+    return [_escaped(each) for each in value] if isinstance(value, list) else value
+
+
+def _given(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not None and value not in ([], {})}
+
+
+def _container(container: Container) -> dict[str, Any]:
+    return _given(
+        {
+            "command": list(container.command or ()),
+            "environment": {name: HIDDEN for name, _ in container.environment},
+            "working_dir": container.working_dir,
+            "user": container.user,
+            "rootfs": container.rootfs,
+            "hostname": container.hostname,
+            "domainname": container.domainname,
+            "sysctls": dict(container.sysctls),
+            "expose": list(container.expose),
+            "network_mode": container.network_mode,
+            "networks": {each.network: _attachment(each) for each in container.attachments},
+            "ports": [_port(port) for port in container.ports],
+        },
+    )
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    sysctls = ",".join(f"{name}={value}" for name, value in attachment.sysctls)
+    return _given(
+        {
+            "aliases": list(attachment.aliases),
+            "ipv4_address": attachment.ipv4_address,
+            "ipv6_address": attachment.ipv6_address,
+            "mac_address": attachment.mac_address,
+            "interface_name": attachment.interface_name,
+            "driver_opts": {ENDPOINT_SYSCTLS: sysctls} if sysctls else {},
+            "gw_priority": attachment.gw_priority,
+            "priority": attachment.priority,
+        },
+    )
+
+
+def _port(port: PortMapping) -> dict[str, Any]:
+    first, last = port.published or (None, None)
+    return _given(
+        {
+            "name": port.name,
+            "target": port.target,
+            "published": None if first is None else str(first) if first == last else f"{first}-{last}",
+            "host_ip": port.host_address,
+            "protocol": port.protocol,
+        },
+    )
+
+
+def _network(network: Network) -> dict[str, Any]:
+    if network.external:
+        return {"name": network.name, "external": True}
+    return _given(
+        {
+            "name": network.name,
+            "driver": network.driver,
+            "driver_opts": _bridge_options(network) if network.driver == "bridge" else {},
+            "internal": network.internal,
+            "enable_ipv4": network.enable_ipv4,
+            "enable_ipv6": network.enable_ipv6,
+            "ipam": _given({"config": [_pool(pool) for pool in network.pools]}),
+        },
+    )
+
+
+def _bridge_options(network: Network) -> dict[str, str]:
+    found = {}
+    for option, attribute in BRIDGE_FIELDS.items():
+        value = getattr(network.bridge, attribute)
+        if isinstance(value, tuple):
+            value = ":".join(value) or None
+        if value is not None:
+            found[option] = str(value).lower() if isinstance(value, bool) else str(value)
+    return found
+
+
+def _pool(pool: Pool) -> dict[str, Any]:
+    return _given(
+        {
+            "subnet": pool.subnet,
+            "gateway": pool.gateway,
+            "ip_range": pool.ip_range,
+            "aux_addresses": dict(pool.aux_addresses),
+        },
+    )

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Makes the virtual environment that make works with, and installs the system's part first.
+# Usage: PYTHON=python3 SUDO= setup.sh VENV        Running it again repairs what is missing.
+set -eu
+venv=$1
+python=${PYTHON:-python3}
+sudo=${SUDO-}
+
+# What to look for, and the Debian package that brings it.
+missing=''
+need() { # need PACKAGE TEST...
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+library() { ldconfig -p | grep -q "$1"; }
+# A header of this very interpreter, which need not be Debian's.
+header() { "$python" -c 'import os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")'; }
+c_library() { echo '#include <stdio.h>' | cc -E - ; }
+
+need python3-venv "$python" -c 'import ensurepip, venv'
+need iproute2 command -v ip
+need nftables command -v nft
+need libnftables1 library libnftables.so.1
+need iptables command -v iptables-legacy-save
+need crun command -v crun
+need conntrack command -v conntrack
+need util-linux command -v nsenter
+need procps command -v sysctl
+# The benchmark's floor and python-iptables are compiled here.
+need gcc command -v cc
+need libc6-dev c_library
+need python3-dev header
+
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "setup: missing, and there is no apt-get to install it (Debian's names):$missing" >&2
+        exit 1
+    fi
+    echo "setup: installing$missing"
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    # shellcheck disable=SC2086  # a list of package names, and a command that may be empty
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+fi
+
+# A folder that an interrupted run left behind has no pip and is made afresh.
+[ -x "$venv/bin/pip" ] || "$python" -m venv --clear "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev,iptables]'
