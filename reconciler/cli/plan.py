@@ -40,7 +40,7 @@ def show(settings: Settings, scope: session.Scope, output_format: str) -> int:
     from reconciler.reconcile import make_plan  # noqa: PLC0415  # as above
 
     with session.machine_of(settings, writing=False) as machine:
-        plan, _ = make_plan(scope, machine.observe())
+        plan, _ = make_plan(scope, machine.observe(scope.host_ports))
     session.show_warnings(session.warnings_of(scope, plan))
     if output_format == "json":
         click.echo(json.dumps(document.document(plan, sorted(scope.stacks)), indent=2))

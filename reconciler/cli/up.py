@@ -43,16 +43,15 @@ def apply(settings: Settings, scope: session.Scope) -> int:
     from reconciler.plan import text  # noqa: PLC0415  # as above
 
     with session.machine_of(settings, writing=True) as machine:
-        plan, wanted = reconcile.make_plan(scope, machine.observe())
+        plan, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports))
         session.show_warnings(session.warnings_of(scope, plan))
         if not plan.steps:
             click.echo("Nothing to do.")
             return 0
-        lines: list[str] = []
-        outcome = reconcile.apply(machine, plan, wanted, lambda step: lines.append(text.line(step.change)))
-    click.echo(text.render(plan), nl=False)
+        outcome = reconcile.apply(machine, plan, wanted, lambda step: click.echo(text.done_line(step.change)))
+    for step in outcome.undone:
+        click.echo(f"undone: {text.done_line(step.change)}")
     if outcome.problems:
-        if outcome.undone:
-            click.echo(f"rolled back {len(outcome.undone)} of the changes", err=True)
         raise NetapplyError(outcome.problems)
+    click.echo(text.done_summary(plan))
     return 0

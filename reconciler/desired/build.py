@@ -33,6 +33,17 @@ class Scope:
     adopt: bool = False
     host_rule: bool = True
 
+    @property
+    def host_ports(self) -> frozenset[tuple[str, int]]:
+        """Protocol and number of every fixed host port that the manifests ask for."""
+        return frozenset(
+            (mapping.protocol, mapping.published[0])
+            for manifest in self.manifests
+            for container in manifest.containers
+            for mapping in container.ports
+            if mapping.published and mapping.published[0] == mapping.published[1]
+        )
+
 
 @dataclass(slots=True)
 class _Build:

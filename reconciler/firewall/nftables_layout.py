@@ -77,15 +77,18 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
     "guard": ('iifname != "lo" ip daddr 127.0.0.0/8 drop',),
     # A link-local source cannot be forwarded to where DNAT would send it.
     "prerouting": ("ip6 saddr fe80::/10 return", "fib daddr type local jump ports"),
-    "output": ("fib daddr type local jump ports",),
+    # The kernel drops an answer to ::1 from a bridge (IPv6 has no route_localnet). Without this
+    # a client would wait instead of turning to 127.0.0.1 at once.
+    "output": ("ip6 daddr ::1 return", "fib daddr type local jump ports"),
     "input": ("iifname @bridges jump spoofed",),
     "forward": ("iifname @bridges goto judge", "oifname @bridges goto judge"),
     "postrouting": (
         # A member that reaches itself or its neighbour through a host address must see the
-        # answer come from the host.
-        "iifname . oifname @loops ct status dnat masquerade",
+        # answer come from the host. By source, since what bridge-netfilter brings here has no
+        # input interface.
+        "oifname . ip saddr @homes4 ct status dnat masquerade",
+        "oifname . ip6 saddr @homes6 ct status dnat masquerade",
         "oifname @bridges ip saddr 127.0.0.0/8 masquerade",
-        "oifname @bridges ip6 saddr ::1 masquerade",
         "iifname @bridges oifname != @bridges jump outward",
     ),
     "ports": (

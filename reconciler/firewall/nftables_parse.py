@@ -30,7 +30,7 @@ KNOWN: frozenset[Digests] = frozenset(
         # nftables 1.0.6
         Digests(
             "fd5930120e593d23cdcf2dcdf2117b284da10c1cff0e217ba628415c8cca5b22",
-            "89f826b9c458c9c35d875dce873f9f047e7a478b0f32f833a3a496ad0674d34c",
+            "3b5e140661584a10a8b67f2e3b829d4fe2bf92069fc9c1d065c84aee8c7bc0a9",
         ),
     }
 )

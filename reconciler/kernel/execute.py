@@ -39,6 +39,7 @@ class Executor:
     attempted: int = 0
     problems: list[Problem] = field(default_factory=list)
     _queue: list[Queued] = field(default_factory=list)
+    _unreported: list[Step] = field(default_factory=list)
 
     def run(self, steps: Sequence[Step]) -> None:
         """Perform them. Raises NetapplyError at the first that fails, unless ``keep_going``: then all are collected."""
@@ -52,10 +53,18 @@ class Executor:
                 self._perform_together(kind, [step.change for step in steps[position:end]])
             else:
                 self._perform(steps, position)
-            for step in steps[position:end]:
-                self.progress(step)
+            self._unreported += steps[position:end]
+            if not self._queue:
+                self._report_progress()
             position = end
         self._flush(steps)
+        self._report_progress()
+
+    def _report_progress(self) -> None:
+        """Name what is done; a step whose request still waits for its batch is not."""
+        waiting, self._unreported = self._unreported, []
+        for step in waiting:
+            self.progress(step)
 
     def _perform_together(self, kind: str, changes: list[Change]) -> None:
         """Firewall changes are one transaction; commands start, and stop, side by side."""

@@ -21,7 +21,7 @@ _LOCK_SECONDS = 10
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
-_LEGACY_NAMES = {"ip": "/proc/net/ip_tables_names", "ip6": "/proc/net/ip6_tables_names"}
+_LEGACY_NAMES = {"ip": "/proc/thread-self/net/ip_tables_names", "ip6": "/proc/thread-self/net/ip6_tables_names"}
 
 
 def read(nftables: Nftables) -> tuple[Table, ...]:

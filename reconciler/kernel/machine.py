@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import observe, runtime
+from reconciler.kernel import agent_control, listeners, observe, runtime
 from reconciler.kernel.execute import Executor, inverse
 from reconciler.kernel.firewall import Firewall
 from reconciler.kernel.host import Host
-from reconciler.kernel.netlink import RouteSocket, links
+from reconciler.kernel.netlink import RouteSocket
 from reconciler.kernel.perform import Performer
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text
-from reconciler.observation import Facts, Observation, Runtime
+from reconciler.observation import Facts, Listener, Observation, Runtime
 from reconciler.plan.change import Delete
 from reconciler.plan.plan import Step
 from reconciler.resources.endpoint import Endpoint
@@ -31,9 +31,13 @@ class Machine:
         self.host = host
         self._firewall = Firewall(firewall_choice)
 
-    def observe(self) -> Observation:
-        """Everything of ours on this host, and the facts around it."""
+    def observe(self, ports: frozenset[tuple[str, int]] = frozenset()) -> Observation:
+        """Everything of ours on this host, and the facts around it.
+
+        ``ports`` (protocol, number) are those whose foreign holders shall be named.
+        """
         sight = observe.look_at_links(self.host)
+        agent = agent_control.status(self.host.run)
         found = sight.links
         firewall = self._firewall.observe()
         facts = Facts(
@@ -41,6 +45,7 @@ class Machine:
             interfaces=frozenset(found.names.values()),
             taken_subnets=observe.subnets_of_others(found),
             addresses=observe.host_addresses(found),
+            listeners=foreign_listeners(agent.pid if agent else None, ports),
             router_advertised=observe.router_advertised(found),
             ephemeral_ports=observe.ephemeral_ports(),
             backend=firewall.backend,
@@ -49,7 +54,11 @@ class Machine:
             warnings=firewall.warnings,
         )
         workloads = runtime.workloads(self.host.run, self.host.namespace_path)
-        more = (*firewall.resources, *(workload.process for workload in workloads))
+        more = (
+            *firewall.resources,
+            *agent_control.resources(self.host.run, agent),
+            *(workload.process for workload in workloads),
+        )
         runtimes = {w.process.container: Runtime(w.pid, w.exit_code) for w in workloads}
         return Observation(State((*sight.resources, *more)), facts, runtimes)
 
@@ -57,7 +66,11 @@ class Machine:
         """The host's own objects and those in some sandboxes."""
         sight = observe.look_at_links(self.host, sandboxes)
         workloads = runtime.workloads(self.host.run, self.host.namespace_path)
-        more = (*self._firewall.observe_policies(), *(workload.process for workload in workloads))
+        more = (
+            *self._firewall.observe_policies(),
+            *agent_control.resources(self.host.run, agent_control.status(self.host.run)),
+            *(workload.process for workload in workloads),
+        )
         return State((*sight.resources, *more))
 
     def run(self, steps: Sequence[Step], progress: Progress) -> tuple[tuple[Problem, ...], int]:
@@ -100,21 +113,32 @@ class Machine:
             return
         route_socket = RouteSocket()
         try:
-            route_socket.enlarge()
             _wait_until_gone(route_socket, gone)
         finally:
             route_socket.close()
 
 
+def foreign_listeners(agent_pid: int | None, ports: frozenset[tuple[str, int]]) -> tuple[Listener, ...]:
+    """Who else holds ports of the host; named where the port is among ``ports``, for finding a name takes long."""
+    found = set()
+    for socket in listeners.all_listeners(agent_pid):
+        named = (socket.protocol, socket.port) in ports
+        process = listeners.owner_of(socket.inode) if named else "another program"
+        found.add(Listener(socket.protocol, socket.address, socket.port, process))
+        if socket.address == "::" and not socket.only:
+            # Bound to every IPv6 address, it takes IPv4 too.
+            found.add(Listener(socket.protocol, "0.0.0.0", socket.port, process))  # noqa: S104  # not bound here
+    return tuple(sorted(found))
+
+
 def _wait_until_gone(route_socket: RouteSocket, names: set[str]) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while True:
-        left = {link.name for link in links(route_socket)} & names
-        if not left:
-            return
+    left = sorted(names)
+    # Asked name by name: a dump would wait for the very lock that the removal holds.
+    while left := [name for name in left if route_socket.has(name)]:
         if time.monotonic() > deadline:
             break
-        time.sleep(0.002 + 0.00005 * len(left))
+        time.sleep(0.002)
     # Something keeps the namespace alive, a shell in it for instance: cut its links all the same.
-    for name in sorted(left):
+    for name in left:
         route_socket.request([(c.RTM_DELLINK, 0, link_header() + text(c.IFLA_IFNAME, name))])

@@ -19,7 +19,7 @@ _CGROUP_DIRECTORY = "/sys/fs/cgroup"
 
 
 def mount(source: str, target: str, file_system: str, flags: int = 0, options: str = "") -> None:
-    """mount(2) in the calling thread's mount namespace; paths may be relative. Raises OSError."""
+    """Mount in the calling thread's mount namespace; paths may be relative. Raises OSError (mount(2))."""
     library = ctypes.CDLL(None, use_errno=True)
     texts = [text.encode() for text in (source, target, file_system)]
     if library.mount(*texts, ctypes.c_ulong(flags), options.encode()):
@@ -76,6 +76,7 @@ class PrivateMounts(threading.Thread):
         self._failure: BaseException | None = None
 
     def run(self) -> None:
+        """What the thread does; ``finish`` is for callers."""
         try:
             unshare_mounts()
             self._function()

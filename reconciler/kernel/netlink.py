@@ -55,6 +55,14 @@ class RouteSocket:
         request = struct.pack("16si", interface.encode(), 0)
         return int(struct.unpack_from("16si", fcntl.ioctl(self._socket, _SIOCGIFINDEX, request))[1])
 
+    def has(self, interface: str) -> bool:
+        """Whether there is an interface of that name."""
+        try:
+            self.index(interface)
+        except OSError:
+            return False
+        return True
+
     def request(self, requests: Sequence[tuple[int, int, bytes]]) -> list[Refusal]:
         """Send (type, flags, body) each, in one send; what was refused comes back, in order.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reconciler import actions as a
 from reconciler.errors import NetapplyError
-from reconciler.kernel import namespaces, runtime, sandbox, sysctl
+from reconciler.kernel import agent_control, namespaces, runtime, sandbox, sysctl
 from reconciler.kernel.host import Host
 from reconciler.kernel.sockets import NamespaceSockets
 from reconciler.plan.change import Change

@@ -68,8 +68,10 @@ FRESH_HOST_DIRECTORIES = (("/root", "700"), ("/run", "755"))
 
 # Not files of the host: of the kernel, or (autofs, fuse) answered by a program that may never answer.
 _NO_FILES = frozenset(
-    "autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs"
-    " mqueue nsfs proc pstore rpc_pipefs securityfs selinuxfs sysfs tracefs".split()
+    {"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs"}
+    | {"fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "sysfs"}
+    | {"tracefs"}
+)
 )
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - names of mount points, nothing is created there
 """Where programs expect to write: as mounts of their own, copy-on-write like the root instead of read-only."""

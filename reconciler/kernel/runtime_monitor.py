@@ -9,67 +9,19 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.kernel import mounts
-
-CLEAN_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+from reconciler.kernel.processes import Identified, ProcessStatus, command_line, process_status, spawn_detached
 
 # 3: the exit status; 4: our process id to the starter; 5: the starter's word to go on, whose end
 # without a word means that the starter died before it had written down who we are.
 _SCRIPT = 'echo $$ >&4; exec 4>&-; read -r go <&5 || exit 0; exec 5<&-; "$@" 3>&-; echo $? >&3'
 
-# What Python ignores would stay ignored in the container's command.
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 _LAYER_OPTIONS = "mode=755,size=512m"
-
-
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """A process that cannot be mistaken for a later one of the same id: ``started`` in clock ticks since boot."""
-
-    pid: int
-    started: int
-
-    def alive(self) -> bool:
-        """Whether it still runs; one that only waits to be reaped does not."""
-        status = process_status(self.pid)
-        return status is not None and status.started == self.started and status.state not in "ZX"
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessStatus:
-    """Fields of proc_pid_stat(5)."""
-
-    state: str
-    parent: int
-    session: int
-    started: int
-
-
-def process_status(pid: int) -> ProcessStatus | None:
-    """What /proc says of it; None where there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - read for every container of a host
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name in parentheses may itself hold spaces and parentheses.
-    fields = text[text.rindex(b")") + 2 :].split()
-    return ProcessStatus(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
-
-
-def command_line(pid: int) -> bytes:
-    """Its arguments, each ended by NUL; empty where there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
 
 
 @dataclass(slots=True)
@@ -93,6 +45,7 @@ class Launched:
         os.write(self._go, b"go\n")
 
     def close(self) -> None:
+        """Let go of the pipes; one that was not released ends."""
         os.close(self._hello)
         os.close(self._go)
 
@@ -120,41 +73,10 @@ def launch(bundle: Path, runtime: list[str], scratch: Iterable[str], log: str, e
         handed.callback(os.close, output)
         status = os.open(exit_file, flags, 0o600)
         handed.callback(os.close, status)
-        _spawn([null, output, output, status, hello_end, go_end], runtime)
+        arguments = ["sh", "-c", _SCRIPT, "netapply-monitor", *runtime]
+        spawn_detached(arguments, [null, output, output, status, hello_end, go_end])
         kept.pop_all()
         return Launched(bundle, hello, go)
-
-
-def _spawn(descriptors: list[int], runtime: list[str]) -> None:
-    """Run the monitor with ``descriptors`` as its 0, 1, 2, …, in a session of its own, nobody's child."""
-    # Out of the way of the numbers that they get: dup2 would close one that is still to be copied.
-    high = [os.dup(descriptor) for descriptor in descriptors]
-    high = [_above(descriptor, len(descriptors)) for descriptor in high]
-    actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(high)]
-    arguments = ["setsid", "--fork", "sh", "-c", _SCRIPT, "netapply-monitor", *runtime]
-    try:
-        pid = os.posix_spawnp(
-            "setsid",
-            arguments,
-            CLEAN_ENVIRONMENT,
-            file_actions=actions,
-            setsigmask=[],
-            setsigdef=_DEFAULT_SIGNALS,
-        )
-    finally:
-        for descriptor in high:
-            os.close(descriptor)
-    os.waitpid(pid, 0)
-
-
-def _above(descriptor: int, least: int) -> int:
-    if descriptor >= least:
-        return descriptor
-    import fcntl  # noqa: PLC0415 - only where the starter runs with its standard streams closed
-
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, least)
-    os.close(descriptor)
-    return moved
 
 
 def _mount_root(bundle: Path, scratch: Iterable[str]) -> None:
@@ -209,40 +131,3 @@ def search(bundles: Path) -> dict[str, Found]:
         elif status.parent in homes:
             result.setdefault(homes[status.parent], Found()).children.append(process)
     return result
-
-
-def signal_process(process: Identified, number: int) -> bool:
-    """Send it a signal; False where it is gone."""
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return False
-    try:
-        # The descriptor is of whoever has the id now; the start time says whether that is still ours.
-        if not process.alive():
-            return False
-        signal.pidfd_send_signal(descriptor, number)
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def wait_for_end(processes: Iterable[Identified], timeout: float) -> list[Identified]:
-    """Wait until all have ended, at most ``timeout`` seconds; those that have not."""
-    deadline = time.monotonic() + timeout
-    left = []
-    for process in processes:
-        try:
-            descriptor = os.pidfd_open(process.pid)
-        except ProcessLookupError:
-            continue
-        try:
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            if process.alive() and not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                left.append(process)
-        finally:
-            os.close(descriptor)
-    return left

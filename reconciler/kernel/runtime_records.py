@@ -17,7 +17,7 @@ from pathlib import Path
 from reconciler.actions import StartProcess
 from reconciler.errors import NetapplyError
 from reconciler.kernel.files import write_private
-from reconciler.kernel.runtime_monitor import Identified
+from reconciler.kernel.processes import Identified
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ENDED = Identified(0, 0)

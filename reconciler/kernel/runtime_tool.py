@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import NetapplyError
-from reconciler.kernel.runtime_monitor import CLEAN_ENVIRONMENT
+from reconciler.kernel.processes import CLEAN_ENVIRONMENT
 
 
 @dataclass(frozen=True, slots=True)

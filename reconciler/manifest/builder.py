@@ -16,7 +16,7 @@ from ruamel.yaml.events import (
 )
 
 from reconciler.errors import NetapplyError, Problem, Source
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, source_of
+from reconciler.manifest.nodes import OVERRIDE, RESET, Mapping, Node, Scalar, Sequence, source_of
 from reconciler.manifest.scalars import resolve
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MOST_ALIASED_NODES = 200_000
 LONGEST_SCALAR = 256 * 1024
 
 _CORE = "tag:yaml.org,2002:"
-_OWN_TAGS = frozenset({"!reset", "!override"})
+_OWN_TAGS = frozenset({RESET, OVERRIDE})
 _MERGE = "<<"
 
 
@@ -128,7 +128,7 @@ class Builder:
             self._tag(node, event)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
-        if len(self._open) >= DEEPEST:
+        if len(self._open) >= DEEPEST - 1:
             self._refuse(f"nested more than {DEEPEST} levels deep", event)
         if self._current is not None:
             self._open.append((self._current, self._key))
@@ -201,8 +201,6 @@ class Builder:
     def _merge(self, mapping: Mapping) -> None:
         """Resolve a merge key (YAML 1.1's type ``merge``): entries of its own come first."""
         merged = mapping.entries[_MERGE]
-        if mapping.keys[_MERGE].value != _MERGE:
-            return
         mapping.drop(_MERGE)
         for part in merged.items if isinstance(merged, Sequence) else [merged]:
             if not isinstance(part, Mapping):

@@ -78,7 +78,8 @@ def _network_mode(name: str, part: ContainerPart, context: Context) -> str | Non
     elif mode not in {"none", "host", "bridge"}:
         hint = suggestion(mode, _MODES) or f"one of {', '.join(_MODES)}; networks are joined with 'networks'"
         context.faults.add(f"unknown network_mode '{mode}'", source, hint)
-    return mode
+    own = context.container_names.get(owner) if kind == "container" else None
+    return f"service:{own}" if own else mode
 
 
 def _host_name(name: str, key: str, text: str | None, context: Context) -> str | None:

@@ -29,6 +29,8 @@ class Context:
     stack_name: str
     directory: str
     faults: Faults
+    container_names: dict[str, str] = field(default_factory=dict)
+    """The containers' keys by their ``container_name``."""
     unclear_networks: set[str] = field(default_factory=set)
     """Networks with a faulty subnet; what depends on their subnets cannot be judged."""
 

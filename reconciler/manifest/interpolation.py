@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from reconciler.manifest.faults import Faults, FormError
-from reconciler.manifest.nodes import Scalar, source_of
+from reconciler.manifest.nodes import RESET, Scalar, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,6 +93,7 @@ def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], fau
             scalar.text = work.substitute(scalar.text)
         except FormError as error:
             faults.add_form(error, source_of(scalar))
+            scalar.tag = RESET  # one fault is enough: nothing further is asked of this value
             continue
         scalar.value = scalar.text
         for name in work.unset:

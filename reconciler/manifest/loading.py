@@ -179,11 +179,13 @@ def _convert(part: StackPart, context: Context, run: Run) -> tuple[dict[str, Net
     networks = {
         key: convert_network(key, entry or NetworkPart(), context) for key, entry in (part.networks or {}).items()
     }
-    containers = tuple(
-        convert_container(name, entry or ContainerPart(), context, run.environment)
+    active = {
+        name: entry or ContainerPart()
         for name, entry in (part.containers or {}).items()
         if _active(entry, run.profiles)
-    )
+    }
+    _note_container_names(active, context)
+    containers = tuple(convert_container(name, entry, context, run.environment) for name, entry in active.items())
     if DEFAULT_NETWORK not in networks:
         for container in containers:
             if any(attachment.network == DEFAULT_NETWORK for attachment in container.attachments):
@@ -194,6 +196,18 @@ def _convert(part: StackPart, context: Context, run: Run) -> tuple[dict[str, Net
                 break
     check_stack(networks, containers, context)
     return networks, containers
+
+
+def _note_container_names(parts: Table[str, ContainerPart], context: Context) -> None:
+    for key, part in parts.items():
+        if not part.container_name:
+            continue
+        first = context.container_names.setdefault(part.container_name, key)
+        if first != key:
+            source = context.at("containers", key, "container_name")
+            where = context.at("containers", first, "container_name")
+            message = f"container_name '{part.container_name}' is given twice; first at {where} (container {first})"
+            context.faults.add(message, source, "give one of them another name")
 
 
 def _active(part: ContainerPart | None, profiles: frozenset[str]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.nodes import OVERRIDE, RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 
 def merge(base: Node, over: Node, faults: Faults, path: Path = ()) -> Node:
     """``over`` laid over ``base``; ``path`` (keys from the top) finds the special rules."""
-    if over.tag == "!override":
+    if over.tag == OVERRIDE:
         return over
     rule = _rule(path)
     base, over = rule.form(base), rule.form(over)
@@ -41,7 +41,7 @@ def merge(base: Node, over: Node, faults: Faults, path: Path = ()) -> Node:
 
 def settle(node: Node) -> Node | None:
     """The node without what ``!reset`` removes; None when that is all of it. Tags go."""
-    if node.tag == "!reset":
+    if node.tag == RESET:
         return None
     node.tag = None
     if isinstance(node, Sequence):
@@ -57,7 +57,7 @@ def _mappings(base: Mapping, over: Mapping, faults: Faults, path: Path) -> Mappi
     for key, value in base.entries.items():
         merged.put(base.keys[key], value)
     for key, value in over.entries.items():
-        if value.tag == "!reset":
+        if value.tag == RESET:
             merged.drop(key)
         elif key in merged.entries:
             merged.entries[key] = merge(merged.entries[key], value, faults, (*path, key))

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+RESET = "!reset"
+"""The tag of a value that is to be removed when the documents are merged."""
+OVERRIDE = "!override"
+"""The tag of a value that replaces the earlier one whole."""
+
+
 @dataclass(slots=True)
 class Scalar:
     """A single value.

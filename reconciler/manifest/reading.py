@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scanner import Scanner
 
 from reconciler.errors import NetapplyError, Source
 from reconciler.manifest.builder import Builder, Document
@@ -99,9 +101,23 @@ def _fast_events(text: str) -> Iterator[Any]:
 
 
 def _slow_events(text: str) -> Iterator[Any]:
-    from ruamel.yaml import YAML  # noqa: PLC0415  # only for files that the fast parser refuses
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _FlowScanner
+    yield from yaml.parse(text)
 
-    yield from YAML(typ="safe", pure=True).parse(text)
+
+class _FlowScanner(Scanner):
+    """ruamel's scanner with YAML 1.2's rule for ':' in flow mappings: ``{ip: ::1}`` is no second value.
+
+    ruamel looks for the value's ':' among the tokens not yet taken, and so judges by chance.
+    """
+
+    def check_value(self) -> bool:
+        reader = self.reader
+        following = reader.peek(1)
+        if not self.flow_level or following in "\0 \t\r\n\x85\u2028\u2029,[]{}":
+            return bool(super().check_value())
+        return reader.pointer > 0 and reader.buffer[reader.pointer - 1] in "\"'}]"
 
 
 def _refusal(error: Exception, file: str) -> NetapplyError:

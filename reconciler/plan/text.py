@@ -68,6 +68,19 @@ def line(change: Change) -> str:
     return " ".join(words)
 
 
+def done_line(change: Change) -> str:
+    """One change on its own, as it is done: sign, whose, what."""
+    resource = _resource(change)
+    subject = resource.key.name.partition(":")[0]
+    return f"{SIGNS[type(change)]} {subject}: {resource.describe()}"
+
+
+def done_summary(plan: Plan) -> str:
+    """``3 created, 1 updated, 0 deleted``."""
+    counts = plan.summary
+    return f"Done: {counts['create']} created, {counts['update']} updated, {counts['delete']} deleted"
+
+
 def change_source(change: Change) -> Source | None:
     """The manifest line that asks for it; a delete has none."""
     return None if isinstance(change, Delete) else change.after.source

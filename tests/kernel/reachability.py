@@ -179,6 +179,8 @@ def _published(family: int) -> list[_Line]:
             ("neighbour that routes 127/8 to us, loopback port", "outside", "127.0.0.1", 8082, "", ""),
             ("neighbour that routes 127/8 to us, host service", "outside", "127.0.0.1", HOST_SERVICE, "", ""),
         ]
+    else:
+        lines.append(("host by IPv6 loopback, which the kernel does not route", "host", loop, 8080, "", ""))
     return lines
 
 

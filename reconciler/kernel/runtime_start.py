@@ -1,0 +1,211 @@
+"""Begin the commands of containers: write the bundle, launch the monitor, wait until the command runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.actions import StartProcess
+from reconciler.errors import NetapplyError
+from reconciler.kernel import mounts, runtime_bundle
+from reconciler.kernel.processes import Identified, command_line, process_status
+from reconciler.kernel.runtime_monitor import Launched, launch
+from reconciler.kernel.runtime_records import Records, bundles_directory
+from reconciler.kernel.runtime_stop import stop_many
+from reconciler.kernel.runtime_tool import Tool, error_lines, find_tool
+
+NamespacePath = Callable[[str], Path]
+"""Where the sandbox of ``stack/container`` is pinned."""
+
+START_SECONDS = 20.0
+_POLL_SECONDS = 0.002
+_AT_ONCE = 32
+"""Starts in flight together: more would only wait for each other."""
+
+_LINES = 5
+
+
+def start(
+    run_directory: Path,
+    definition: StartProcess,
+    namespace_path: NamespacePath,
+    files: Mapping[str, Path] | None = None,
+) -> None:
+    """Run one command; see ``start_many``. Raises NetapplyError where it could not be started."""
+    failures = start_many(run_directory, [definition], namespace_path, {definition.container: files or {}})
+    for failure in failures.values():
+        raise failure
+
+
+def start_many(
+    run_directory: Path,
+    definitions: Sequence[StartProcess],
+    namespace_path: NamespacePath,
+    files: Mapping[str, Mapping[str, Path]] | None = None,
+) -> dict[str, NetapplyError]:
+    """Run these commands, each instead of what runs for its container; those that failed, by container.
+
+    Returns when each has really begun, or has failed and left nothing. ``files`` gives, by
+    container, files to show at a path inside. Raises NetapplyError where no runtime is installed.
+    """
+    tool = find_tool(run_directory)
+    stop_many(run_directory, [definition.container for definition in definitions])
+    failures: dict[str, NetapplyError] = {}
+    ready: list[Records] = []
+    shown = runtime_bundle.submounts(Path("/proc/thread-self/mountinfo").read_text(errors="surrogateescape"))
+    for definition in definitions:
+        try:
+            of_container = (files or {}).get(definition.container, {})
+            ready.append(_write_bundle(run_directory, definition, namespace_path, shown, of_container))
+        except NetapplyError as failure:
+            failures[definition.container] = failure
+    scratch = [path for path in shown if path in runtime_bundle.SCRATCH]
+    for first in range(0, len(ready), _AT_ONCE):
+        failures |= _start_some(tool, ready[first : first + _AT_ONCE], scratch)
+    if failures:
+        stop_many(run_directory, list(failures))
+    return failures
+
+
+def _write_bundle(
+    run_directory: Path,
+    definition: StartProcess,
+    namespace_path: NamespacePath,
+    shown: Sequence[str],
+    files: Mapping[str, Path],
+) -> Records:
+    records = Records.of(run_directory, definition.container)
+    root = _checked_root(definition)
+    who = runtime_bundle.identity(definition.user, root)
+    configuration = runtime_bundle.configuration(
+        definition,
+        who,
+        root=str(root) if definition.rootfs else "rootfs",
+        cgroup=f"/netapply-{run_directory.name}-{records.container_id}",
+        namespace_path=namespace_path(definition.namespace) if definition.namespace else None,
+        host_mounts=[path for path in shown if path not in runtime_bundle.SCRATCH],
+        files=files,
+    )
+    draft = records.aside("new")
+    shutil.rmtree(draft, ignore_errors=True)
+    for directory in (bundles_directory(run_directory), records.path.parent, draft):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not definition.rootfs:
+        (draft / "rootfs").mkdir(mode=0o700)
+        (draft / "layer").mkdir(mode=0o700)
+    for name, content in (("config.json", configuration), ("definition.json", dataclasses.asdict(definition))):
+        descriptor = os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+    draft.rename(records.path)
+    return records
+
+
+def _checked_root(definition: StartProcess) -> Path:
+    if not definition.rootfs:
+        return Path("/")
+    root = Path(definition.rootfs)
+    if not root.is_absolute() or not root.is_dir():
+        message = f"rootfs {definition.rootfs} of container {definition.container} is not a directory"
+        raise NetapplyError.of(message, hint="give the full path of a directory that holds a root file system")
+    return root.resolve()
+
+
+def _start_some(tool: Tool, ready: Sequence[Records], scratch: Sequence[str]) -> dict[str, NetapplyError]:
+    launched: list[tuple[Records, Launched]] = []
+    failures: dict[str, NetapplyError] = {}
+
+    def launch_all() -> None:
+        if tool.needs_unified_cgroups and not mounts.unified_cgroups():
+            mounts.cover_cgroups()
+        home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for records in ready:
+                mounts.enter_mounts(home)
+                mounts.unshare_mounts()
+                try:
+                    monitor = launch(records.path, tool.run(records.path, records.container_id), scratch, "log", "exit")
+                except OSError as error:
+                    failures[records.container] = _failure(records, f"{error.filename}: {error.strerror}")
+                else:
+                    launched.append((records, monitor))
+        finally:
+            os.close(home)
+
+    try:
+        mounts.PrivateMounts(launch_all).finish()
+        waiting = [records for records, monitor in launched if _release(records, monitor, failures)]
+    except PermissionError as error:
+        message = f"cannot make a mount namespace: {error.strerror}"
+        raise NetapplyError.of(message, hint="run as root (CAP_SYS_ADMIN is needed)") from None
+    finally:
+        for _, monitor in launched:
+            monitor.close()
+    return failures | _await_starts(waiting)
+
+
+def _release(records: Records, monitor: Launched, failures: dict[str, NetapplyError]) -> bool:
+    """Write down who the monitor is, then let it go on."""
+    identified = monitor.identify(START_SECONDS)
+    if identified is None:
+        failures[records.container] = _failure(records, "its monitor did not start")
+        return False
+    records.record("monitor", identified)
+    monitor.release()
+    return True
+
+
+def _await_starts(waiting: list[Records]) -> dict[str, NetapplyError]:
+    failures: dict[str, NetapplyError] = {}
+    deadline = time.monotonic() + START_SECONDS
+    while waiting:
+        late = time.monotonic() > deadline
+        still: list[Records] = []
+        for records in waiting:
+            outcome = "it did not start in time" if late else _progress(records)
+            if outcome is None:
+                still.append(records)
+            elif outcome:
+                failures[records.container] = _failure(records, outcome)
+        waiting = still
+        if waiting:
+            time.sleep(_POLL_SECONDS)
+    return failures
+
+
+def _progress(records: Records) -> str | None:
+    """None: not yet known; empty: the command began, and that is now written down; else what went wrong."""
+    pid = records.runtime_pid()
+    status = process_status(pid) if pid else None
+    if pid and status and status.state not in "ZX" and _runs_the_command(pid, status.parent):
+        records.record("process", Identified(pid, status.started))
+        return ""
+    monitor = records.monitor()
+    ended = monitor is None or not monitor.alive()
+    if records.exit_code() is None and not ended:
+        return None
+    errors = error_lines(records.runtime_log())
+    if errors or records.exit_code() is None:
+        return "; ".join(errors[-_LINES:]) or "its monitor was killed"
+    records.record("process")
+    return ""
+
+
+def _runs_the_command(pid: int, parent: int) -> bool:
+    """Whether the container's first process has left the runtime's code for the command's."""
+    own = command_line(pid)
+    return bool(own) and own != command_line(parent) and not own.endswith(b"\0init\0")
+
+
+def _failure(records: Records, why: str) -> NetapplyError:
+    with suppress(FileNotFoundError):
+        written = records.log.read_text(errors="replace").splitlines()[-_LINES:]
+        why = "\n  ".join([why, *(line for line in written if line not in why)])
+    hint = "command, working_dir, user and rootfs must fit together: the command's file must stand in its root"
+    return NetapplyError.of(f"cannot start the command of {records.container}: {why}", hint=hint)

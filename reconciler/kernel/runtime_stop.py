@@ -1,0 +1,142 @@
+"""End the commands of containers, and remove everything of them."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.errors import NetapplyError
+from reconciler.kernel import mounts
+from reconciler.kernel.processes import CLEAN_ENVIRONMENT, Identified, process_status, signal_process, wait_for_end
+from reconciler.kernel.runtime_monitor import Found, search
+from reconciler.kernel.runtime_records import Records, bundles_directory, left_overs
+from reconciler.kernel.runtime_tool import find_tool
+
+GRACE_SECONDS = 10.0
+"""What a command that handles SIGTERM gets before SIGKILL, as everywhere in the field."""
+
+_AFTER_KILL_SECONDS = 5.0
+
+
+def stop(run_directory: Path, container: str, grace: float = GRACE_SECONDS) -> None:
+    """End the command of ``stack/name`` and remove everything of it; nothing to do is fine."""
+    stop_many(run_directory, [container], grace)
+
+
+def stop_many(run_directory: Path, containers: Sequence[str], grace: float = GRACE_SECONDS) -> None:
+    """End these commands, those that handle SIGTERM with up to ``grace`` seconds for it, and remove their files.
+
+    Raises NetapplyError where a process survives.
+    """
+    present = [records for name in containers if (records := Records.of(run_directory, name)).path.exists()]
+    if any(not _ended(records) for records in present):
+        found = search(bundles_directory(run_directory))
+        _end_commands(present, found, grace)
+        _end_runtimes(present, found)
+    for records in present:
+        _forget(run_directory, records)
+    collect(run_directory)
+
+
+def _ended(records: Records) -> bool:
+    monitor, command = records.monitor(), records.process()
+    return (
+        records.exit_code() is not None
+        and monitor is not None
+        and not monitor.alive()
+        and command is not None
+        and not command.alive()
+    )
+
+
+def _end_commands(present: Iterable[Records], found: Mapping[str, Found], grace: float) -> None:
+    commands = {command for records in present for command in _commands(records, found.get(str(records.path), Found()))}
+    # The first process of a PID namespace does not even see a signal that it does not handle
+    # (pid_namespaces(7)): waiting would be in vain.
+    asked = [command for command in commands if _handles(command.pid, signal.SIGTERM)]
+    for command in asked:
+        signal_process(command, signal.SIGTERM)
+    killed = commands.difference(asked)
+    for command in killed:
+        signal_process(command, signal.SIGKILL)
+    for command in wait_for_end(asked, grace):
+        signal_process(command, signal.SIGKILL)
+    _insist(wait_for_end(commands, _AFTER_KILL_SECONDS))
+
+
+def _commands(records: Records, found: Found) -> list[Identified]:
+    """The first process of the container, as written down, or as found where the start was interrupted."""
+    command = records.process()
+    if command is not None:
+        return [command] if command.alive() else []
+    pid = records.runtime_pid()
+    status = process_status(pid) if pid else None
+    written = [Identified(pid, status.started)] if pid and status and _first_of_namespace(pid) else []
+    return [*written, *found.children]
+
+
+def _end_runtimes(present: Iterable[Records], found: Mapping[str, Found]) -> None:
+    runtimes = [process for records in present for process in found.get(str(records.path), Found()).runtimes]
+    for process in wait_for_end(runtimes, _AFTER_KILL_SECONDS):
+        signal_process(process, signal.SIGKILL)
+    _insist(wait_for_end(runtimes, _AFTER_KILL_SECONDS))
+
+
+def _insist(left: Sequence[Identified]) -> None:
+    if left:
+        pids = ", ".join(str(process.pid) for process in left)
+        raise NetapplyError.of(f"processes survive SIGKILL: {pids}", hint="they wait for the kernel; see their stack")
+
+
+def _handles(pid: int, number: int) -> bool:
+    return bool(int(_status_field(pid, "SigCgt") or "0", 16) >> (number - 1) & 1)
+
+
+def _first_of_namespace(pid: int) -> bool:
+    numbers = _status_field(pid, "NSpid").split()
+    return len(numbers) > 1 and numbers[-1] == "1"
+
+
+def _status_field(pid: int, name: str) -> str:
+    """One line of proc_pid_status(5); empty where the process is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            if line.startswith(f"{name}:"):
+                return line.partition(":")[2].strip()
+    return ""
+
+
+def _forget(run_directory: Path, records: Records) -> None:
+    """Remove the runtime's state, then the bundle."""
+    state = run_directory / "oci" / records.container_id
+    if state.exists():
+        # The runtime itself does this when it sees the command end; here it was killed.
+        tool = find_tool(run_directory)
+
+        def delete() -> None:
+            if tool.needs_unified_cgroups and not mounts.unified_cgroups():
+                mounts.cover_cgroups()
+            arguments = tool.delete(records.container_id)
+            subprocess.run(arguments, env=CLEAN_ENVIRONMENT, capture_output=True, timeout=10, check=False)
+
+        mounts.PrivateMounts(delete).finish()
+        shutil.rmtree(state, ignore_errors=True)
+    gone = records.aside("gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    records.path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def collect(run_directory: Path) -> None:
+    """Remove what a crash left half made or half removed, and directories that hold nothing."""
+    for path in left_overs(run_directory):
+        shutil.rmtree(path, ignore_errors=True)
+    bundles = bundles_directory(run_directory)
+    stacks = sorted(bundles.iterdir()) if bundles.is_dir() else []
+    for directory in (*stacks, bundles, run_directory / "oci"):
+        with suppress(OSError):  # not empty, or not there
+            directory.rmdir()

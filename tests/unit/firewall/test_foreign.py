@@ -1,0 +1,146 @@
+"""Rules of others: which would drop our traffic, and where our rule stands among them."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.firewall.foreign import Table, observed_accepts, wanted_accepts, warnings
+from reconciler.firewall.foreign_reading import legacy_table, tables
+from reconciler.firewall.policy import MARK, HostAccept
+
+OURS = [
+    {"match": {"op": "==", "left": {"&": [{"meta": {"key": "mark"}}, MARK]}, "right": MARK}},
+    {"xt": {"type": "match", "name": "comment"}},
+    {"counter": {"packets": 0, "bytes": 0}},
+    {"accept": None},
+]
+SOME = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}}
+
+
+def table(
+    rules: dict[str, list[list[dict[str, object]]]],
+    *,
+    policy: str = "accept",
+    family: str = "ip",
+    name: str = "filter",
+    priority: int = 0,
+    flags: list[str] | None = None,
+) -> tuple[Table, ...]:
+    """A table whose first chain is the base chain on the forward hook."""
+    place = {"family": family, "table": name}
+    listed: list[dict[str, object]] = [{"table": {"family": family, "name": name, "flags": flags or []}}]
+    for number, chain in enumerate(rules):
+        hook = {"type": "filter", "hook": "forward", "prio": priority, "policy": policy} if number == 0 else {}
+        listed.append({"chain": {**place, "name": chain, **hook}})
+    for chain, expressions in rules.items():
+        listed += [{"rule": {**place, "chain": chain, "handle": 1, "expr": each}} for each in expressions]
+    return tables({"nftables": listed})
+
+
+FORWARD = HostAccept("iptables-nft", "ip", "filter", "FORWARD")
+USER = HostAccept("iptables-nft", "ip", "filter", "DOCKER-USER")
+DROP, ACCEPT, REJECT = {"drop": None}, {"accept": None}, {"reject": {"type": "icmpx"}}
+XT_REJECT = {"xt": {"type": "target", "name": "REJECT"}}
+
+
+def jump(target: str) -> dict[str, object]:
+    return {"jump": {"target": target}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "policy", "wanted"),
+    [
+        ({"FORWARD": []}, "accept", False),
+        ({"FORWARD": []}, "drop", True),
+        ({"FORWARD": [[SOME, DROP]]}, "accept", False),
+        ({"FORWARD": [[{"counter": {}}, DROP]]}, "accept", True),
+        ({"FORWARD": [[XT_REJECT]]}, "accept", True),
+        ({"FORWARD": [[ACCEPT], [DROP]]}, "drop", False),
+        ({"FORWARD": [[jump("x")]], "x": [[SOME, ACCEPT], [REJECT]]}, "accept", True),
+        ({"FORWARD": [[SOME, jump("x")]], "x": [[REJECT]]}, "accept", False),
+        ({"FORWARD": [[jump("x")]], "x": [[{"return": None}], [DROP]]}, "accept", False),
+        ({"FORWARD": [[{"goto": {"target": "x"}}], [DROP]], "x": []}, "accept", False),
+        ({"FORWARD": [[{"limit": {"rate": 1}}, DROP]]}, "accept", False),
+        ({"FORWARD": [[jump("x")]], "x": [[jump("FORWARD")]]}, "accept", False),
+    ],
+)
+def test_what_drops_wants_a_rule(rules: dict[str, list[list[dict[str, object]]]], policy: str, *, wanted: bool) -> None:
+    assert wanted_accepts(table(rules, policy=policy)) == ((FORWARD,) if wanted else ())
+
+
+def test_docker_has_a_chain_for_rules_of_others() -> None:
+    rules = {"FORWARD": [[jump("DOCKER-USER")], [jump("DOCKER-FORWARD")]], "DOCKER-USER": [], "DOCKER-FORWARD": []}
+    assert wanted_accepts(table(rules, policy="drop")) == (USER,)
+
+
+def test_native_tables_and_families() -> None:
+    found = table({"forward": []}, policy="drop", family="inet", name="host")
+    assert wanted_accepts(found) == (HostAccept("nft", "inet", "host", "forward"),)
+    assert wanted_accepts(table({"forward": []}, policy="drop", family="bridge")) == ()
+    assert wanted_accepts(table({"forward": []}, policy="drop", family="inet", name="netapply")) == ()
+    assert wanted_accepts(table({"forward": []}, policy="drop", flags=["dormant"])) == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({"FORWARD": [OURS]}, (FORWARD,)),
+        ({"FORWARD": [[SOME, ACCEPT], OURS]}, (FORWARD,)),
+        ({"FORWARD": [[SOME, DROP], OURS]}, (HostAccept("iptables-nft", "ip", "filter", "FORWARD", 0),)),
+        (
+            {"FORWARD": [[jump("x")], OURS], "x": [[SOME, DROP]]},
+            (HostAccept("iptables-nft", "ip", "filter", "FORWARD", 0),),
+        ),
+        ({"FORWARD": [[jump("DOCKER-USER")]], "DOCKER-USER": [OURS]}, (USER,)),
+        (
+            {"FORWARD": [[SOME, DROP], [jump("DOCKER-USER")]], "DOCKER-USER": [OURS]},
+            (HostAccept("iptables-nft", "ip", "filter", "DOCKER-USER", 0),),
+        ),
+        ({"FORWARD": [], "DOCKER-USER": [OURS]}, (HostAccept("iptables-nft", "ip", "filter", "DOCKER-USER", 0),)),
+        ({"FORWARD": [[SOME, *OURS]]}, ()),
+        ({"FORWARD": [[OURS[0], DROP]]}, ()),
+    ],
+)
+def test_our_rule_is_found_and_must_come_first(
+    rules: dict[str, list[list[dict[str, object]]]], expected: tuple[HostAccept, ...]
+) -> None:
+    assert observed_accepts(table(rules, policy="drop")) == expected
+
+
+def test_an_owned_table_only_gives_a_warning() -> None:
+    found = table({"filter_FORWARD": [[REJECT]]}, family="inet", name="firewalld", priority=10, flags=["owner"])
+    assert wanted_accepts(found) == ()
+    assert ["firewall-cmd" in warning.hint for warning in warnings(found)] == [True]
+
+
+def test_a_drop_before_our_chain_only_gives_a_warning() -> None:
+    found = table({"early": []}, policy="drop", name="mine", priority=-150)
+    assert wanted_accepts(found) == ()
+    assert len(warnings(found)) == 1
+    assert warnings(table({"late": []}, policy="drop", name="mine")) == ()
+
+
+LEGACY = """-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-N DOCKER-USER
+-A FORWARD -j DOCKER-USER
+-A FORWARD -m comment --comment "log it" -j LOG --log-prefix "drop it"
+"""
+LEGACY_OURS = "-A DOCKER-USER -m mark --mark 0x2000000/0x2000000 -m comment --comment netapply -j ACCEPT\n"
+LEGACY_USER = HostAccept("iptables-legacy", "ip", "filter", "DOCKER-USER")
+
+
+def test_legacy_rules() -> None:
+    assert wanted_accepts([legacy_table("ip", LEGACY)]) == (LEGACY_USER,)
+    assert observed_accepts([legacy_table("ip", LEGACY)]) == ()
+    assert observed_accepts([legacy_table("ip", LEGACY + LEGACY_OURS)]) == (LEGACY_USER,)
+    displaced = legacy_table("ip", LEGACY + "-A DOCKER-USER -p tcp -j DROP\n" + LEGACY_OURS)
+    assert [accept.mark for accept in observed_accepts([displaced])] == [0]
+    foreign_comment = LEGACY_OURS.replace("netapply", "other")
+    assert observed_accepts([legacy_table("ip", LEGACY + foreign_comment)]) == ()
+
+
+def test_legacy_comment_is_no_condition() -> None:
+    text = '-P FORWARD ACCEPT\n-A FORWARD -m comment --comment "no more" -j DROP\n'
+    assert len(wanted_accepts([legacy_table("ip6", text)])) == 1

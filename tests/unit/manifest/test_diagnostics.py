@@ -1,0 +1,138 @@
+"""Faults: all at once, each with its place and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.manifest.conftest import FaultsOf, LoadText
+
+
+def test_five_faults_of_five_kinds_in_one_run(faults_of: FaultsOf) -> None:
+    faults = faults_of("""\
+        containers:
+          web:
+            prots: ["80:80"]
+            ports:
+              - "8080::80"
+            networks:
+              frnt:
+            user: [1]
+          web:
+        networks:
+          front:
+            ipam:
+              config:
+                - subnet: 172.28.0.1/16
+    """)
+    assert [str(fault) for fault in faults] == [
+        "a.yaml:3:5: error: unknown key 'prots'\n  hint: did you mean 'ports'?",
+        "a.yaml:5:9: error: '8080::80': '8080' is not an IP address\n  hint: one colon: 8080:80",
+        "a.yaml:7:7: error: container 'web' refers to undefined network 'frnt'\n  hint: did you mean 'front'?",
+        "a.yaml:8:5: error: 'user' takes text, not a list",
+        "a.yaml:9:3: error: key 'web' is given twice; first at a.yaml:2:3\n"
+        "  hint: remove one of them, or put both contents under one key",
+        "a.yaml:14:19: error: '172.28.0.1/16' has host bits set\n  hint: the subnet is 172.28.0.0/16",
+    ]
+
+
+def test_faults_of_several_files_come_together(faults_of: FaultsOf) -> None:
+    faults = faults_of("containers: {a: {ports: [x]}}", "a:\n\tb", "containers: [")
+    assert [fault.source.file if fault.source else "" for fault in faults] == ["a.yaml", "b.yaml", "c.yaml"][1:]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message", "hint"),
+    [
+        ("services: {web: {imgae: x}}", "1:18", "unknown key 'imgae'", "did you mean 'image'?"),
+        ("services: {web: {zzz: x}}", "1:18", "unknown key 'zzz'", "begin with x-"),
+        ("networks: {n: {ipv4_address: 1.2.3.4}}", "1:16", "unknown key 'ipv4_address'", "containers.NAME.networks.NAME"),
+        ("nework: {}", "1:1", "unknown key 'nework'", "did you mean 'networks'?"),
+        ("networks: {n: {driver: maclan}}", "1:24", "unknown network driver 'maclan'", "did you mean 'macvlan'?"),
+        ("networks: {n: {driver: overlay}}", "1:24", "'overlay' is not supported yet", "use bridge"),
+        ("containers: {a: {links: [b]}}", "1:18", "'links' is not supported yet", ""),
+        ("containers: {a: {dns: 1.1.1.1}}", "1:18", "'dns' is not supported yet", ""),
+        ("containers: {a: {extra_hosts: [a=1.1.1.1]}}", "1:18", "'extra_hosts' is not supported yet", ""),
+        ("containers: {a: {ports: 9001:9001}}", "1:25", "'ports' takes a list, not '9001:9001'", "[9001:9001]"),
+        ("containers: {a: {ports: [{published: 80}]}}", "1:26", "'target' is missing", "add target:"),
+        ("containers: {a: {ports: [[80]]}}", "1:26", "this item takes text or a mapping, not a list", ""),
+        ("containers: {a: [x]}", "1:14", "'a' takes a mapping, not a list", ""),
+        ("containers: [a]", "1:1", "'containers' takes a mapping, not a list", ""),
+        ("networks: {n: {internal: maybe}}", "1:26", "'internal' takes true or false, not 'maybe'", ""),
+        ("containers: {a: {networks: {default: {gw_priority: x}}}}", "1:52", "'gw_priority' takes a whole number", ""),
+        ("containers: {-a: }", "1:14", "'-a' cannot be the name of a container", "letters, digits"),
+        ("containers: {a/b: }", "1:14", "'a/b' cannot be the name of a container", ""),
+        (f"containers: {{{'a' * 64}: }}", "1:14", "at most 63 characters", ""),
+        ("networks: {..: }", "1:12", "'..' cannot be the name of a network", ""),
+        ("networks: {a: {name: 'a b'}}", "1:22", "'a b' cannot be the name of a network", ""),
+        ("services: {a: }\ncontainers: {a: }", "1:12", "'a' stands under services and under containers", "keep one"),
+        ("containers: {a: {rootfs: /x, x-netapply: {rootfs: /y}}}", "1:43", "key 'rootfs' is given twice", ""),
+        ("containers: {a: {command: \"echo 'x\"}}", "1:27", "command cannot be split into words", "as a list"),
+        ("containers: {a: {sysctls: [vm.swappiness=1]}}", "1:28", "is the whole host's", "only net.*"),
+        ("containers: {a: {sysctls: {../../etc: 1}}}", "1:39", "is not the name of a kernel setting", ""),
+        ("containers: {a: {sysctls: {net.a: 1}, network_mode: host}}", "1:35", "another's namespace", ""),
+        ("containers: {a: {network_mode: brige}}", "1:32", "unknown network_mode 'brige'", "did you mean 'bridge'?"),
+        ("containers: {a: {network_mode: 'service:'}}", "1:32", "names no service", "service:NAME"),
+        ("containers: {a: {network_mode: 'service:a'}}", "1:32", "goes in a circle: a -> a", ""),
+        ("containers: {a: {network_mode: 'service:bb'}, bbb: }", "1:32", "not in the stack", "did you mean 'bbb'?"),
+        ("containers: {a: {network_mode: none, networks: [default]}}", "1:32", "mutually exclusive", ""),
+        ("containers: {b: , a: {network_mode: 'service:b', ports: [80]}}", "1:49", "'ports' does not fit", "'b'"),
+        ("containers: {a: {hostname: a b}}", "1:28", "'a b' is not a host name", ""),
+        ("containers: {a: {expose: [x]}}", "1:27", "'x' is not a port", ""),
+        ("containers: {a: {environment: [=x]}}", "1:32", "without a name", ""),
+        ("containers: {a: {mac_address: 12:34}}", "1:31", "is not a MAC address", ""),
+        ("containers: {a: {container_name: c}, b: {container_name: c}}", "1:58", "is given twice; first at a.yaml:1:34", ""),
+    ],
+)
+def test_one_fault(faults_of: FaultsOf, text: str, place: str, message: str, hint: str) -> None:
+    (fault,) = faults_of(text)
+    assert message in fault.message
+    assert str(fault.source) == f"a.yaml:{place}"
+    assert hint in fault.hint
+
+
+def test_unused_keys_are_one_warning_with_their_places(load_text: LoadText) -> None:
+    manifest = load_text("""
+        version: "3.8"
+        services:
+          web: {image: x, deploy: {}}
+          app: {image: y, healthcheck: {test: "$$x"}}
+        volumes: {v: }
+    """)
+    (warning,) = manifest.warnings
+    assert warning.message == (
+        "accepted, but not used by netapply: deploy (a.yaml:4:19), healthcheck (a.yaml:5:19), "
+        "image (a.yaml:4:9), version (a.yaml:2:1), volumes (a.yaml:6:1)"
+    )
+
+
+def test_no_environment_value_in_a_message(faults_of: FaultsOf) -> None:
+    faults = faults_of("""
+        containers:
+          a:
+            environment:
+              GOOD: c4nary
+              BAD: [c4nary]
+              WORSE: {c4nary: c4nary}
+          b: {environment: [[c4nary], "=c4nary"]}
+    """)
+    assert len(faults) == 4
+    assert not any("c4nary" in str(fault) for fault in faults)
+
+
+def test_extensions_are_free(load_text: LoadText) -> None:
+    manifest = load_text("""
+        x-top: {1: [2]}
+        services:
+          web:
+            x-a: 1
+            ports: [{target: 80, x-b: 1}]
+            networks: {front: {x-c: 1}}
+            x-netapply: {rootfs: /srv/root}
+        networks:
+          front: {x-d: 1, ipam: {x-e: 1, config: [{subnet: 10.9.0.0/24, x-f: 1}]}}
+    """)
+    assert manifest.warnings == ()
+    assert manifest.containers[0].rootfs == "/srv/root"
