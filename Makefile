@@ -57,7 +57,7 @@ demo: $(READY)
 	$(SUDO) env PATH="$$PATH" KEEP='$(KEEP)' $(BIN)/python tools/demo.py
 
 bench: $(READY)
-	$(SUDO) env PATH="$$PATH" $(BIN)/python benchmarks/bench.py $(BENCH)
+	$(SUDO) env PATH="$$PATH" $(BIN)/python -m benchmarks.bench $(BENCH)
 
 install:
 	install -d '$(DESTDIR)$(PREFIX)/lib/netapply' '$(DESTDIR)$(PREFIX)/bin'

@@ -53,6 +53,16 @@ class Resource(Protocol):
     @property
     def key(self) -> Key: ...
 
+    @property
+    def subject(self) -> str:
+        """What it is part of, for people: ``network front``, ``container web``, ``host``."""
+        ...
+
+    @property
+    def sandbox(self) -> str:
+        """``stack/container`` of the sandbox that it stands in; empty: none."""
+        ...
+
     def needs(self) -> tuple[Key, ...]:
         """The objects that must exist while this one does; those not in the state are ignored."""
         ...
@@ -76,6 +86,11 @@ class Resource(Protocol):
     def delete(self) -> tuple[Action, ...]:
         """What removes it."""
         ...
+
+
+def subject_of(word: str, identity: str) -> str:
+    """``container web`` for ``shop/web``."""
+    return f"{word} {identity.partition('/')[2]}"
 
 
 class State:
@@ -111,6 +126,10 @@ class State:
     def keys(self) -> Iterator[Key]:
         """All keys, in the order of insertion."""
         return iter(self._resources)
+
+    def items(self) -> Iterator[tuple[Key, Resource]]:
+        """Keys and resources, in the order of insertion; a resource's key takes time to make."""
+        return iter(self._resources.items())
 
     def owned_by(self, owners: frozenset[str]) -> State:
         """The part that belongs to these owners."""

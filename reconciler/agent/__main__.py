@@ -43,6 +43,8 @@ def main(run_directory: str, version: int) -> int:
         for concern in concerns:
             concern.close()
         server.close()
+        signal.set_wakeup_fd(-1)
+        loop.close()
         os.close(lock)
     return 0
 

@@ -73,6 +73,12 @@ class Loop:
             while self._is_running() and self._timers and self._timers[0][0] <= time.monotonic():
                 self._call(heapq.heappop(self._timers)[2])
 
+    def close(self) -> None:
+        """Let go of the loop's own descriptors; what it watched stays open."""
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
+
     def _is_running(self) -> bool:
         return self._running  # which a callback or a signal changes meanwhile
 

@@ -59,11 +59,10 @@ def desired(scope: Scope, observation: Observation) -> State:
     Raises NetapplyError with every fault found.
     """
     build = _Build(scope, Known(observation, scope.stacks))
-    origins = {manifest.stack: origin_of(manifest.origin) for manifest in scope.manifests}
-    if not scope.adopt:
-        _check_origins(build, origins)
+    origins = _origins(build)
     planned = plan_networks(scope.manifests, build.known, origins, build.problems)
     _check_drivers(build, planned)
+    _check_joined(build, planned)
     if not build.problems:
         _containers(build, planned, origins)
     if build.problems:
@@ -72,17 +71,37 @@ def desired(scope: Scope, observation: Observation) -> State:
     return stacks.merged(State(host_resources(stacks, observation, host_rule=scope.host_rule)))
 
 
-def _check_origins(build: _Build, origins: dict[str, str]) -> None:
-    """A stack whose name was only derived may be somebody else's of the same file name."""
+def _origins(build: _Build) -> dict[str, str]:
+    """Where each stack came from; one that stands keeps its origin unless it is adopted.
+
+    A stack whose name was only derived from a file's may be somebody else's of the same
+    name, which is a problem; an explicit name is identity enough.
+    """
+    present = {owner: origin for owner, origin in build.known.origins() if owner in build.scope.stacks}
+    origins = {}
     for manifest in build.scope.manifests:
-        for container, namespace in build.known.namespaces.items():
-            stack = container.partition("/")[0]
-            elsewhere = namespace.origin and namespace.origin != origins[manifest.stack]
-            if stack == manifest.stack and elsewhere and not manifest.named:
-                message = f"stack {stack} is on this host already and came from another manifest than {manifest.origin}"
-                hint = "give the manifest a name: of its own, or take the stack over with --adopt"
-                build.problems.append(Problem(message, hint=hint))
-                break
+        own = origin_of(manifest.origin)
+        found = present.get(manifest.stack)
+        origins[manifest.stack] = own if build.scope.adopt else found or own
+        if found and found != own and not manifest.named and not build.scope.adopt:
+            message = f"stack {manifest.stack} is on this host already and came from another manifest than {manifest.origin}"
+            hint = "give the manifest a name: of its own, or take the stack over with --adopt"
+            build.problems.append(Problem(message, hint=hint))
+    return origins
+
+
+def _check_joined(build: _Build, planned: dict[str, PlannedNetwork]) -> None:
+    """A network that containers of other stacks stand on cannot go."""
+    kept = {network.interface for network in planned.values()}
+    going = {bridge.interface: bridge for bridge in build.known.bridges.values() if bridge.owner in build.scope.stacks}
+    members: dict[str, list[str]] = defaultdict(list)
+    for container, endpoints in build.known.endpoints.items():
+        for endpoint in endpoints:
+            if endpoint.owner not in build.scope.stacks and endpoint.bridge in going and endpoint.bridge not in kept:
+                members[endpoint.bridge].append(container)
+    for interface, containers in sorted(members.items()):
+        message = f"network {going[interface].network_name} is in use by {', '.join(sorted(containers))}"
+        build.problems.append(Problem(message, hint="take those containers off it, or their stacks down, first"))
 
 
 def _check_drivers(build: _Build, planned: dict[str, PlannedNetwork]) -> None:

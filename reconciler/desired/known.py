@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from reconciler.desired.subnet import Subnet, parse_interface, parse_subnet
@@ -55,6 +56,12 @@ class Known:
                 case _:
                     pass
         self.taken_subnets = [parse_subnet(value) for value in self.observation.facts.taken_subnets]
+
+    def origins(self) -> Iterator[tuple[str, str]]:
+        """Owner and origin of everything that bears one."""
+        for resource in (*self.bridges.values(), *self.namespaces.values()):
+            if resource.origin:
+                yield resource.owner, resource.origin
 
     def endpoint(self, container: str, network_name: str) -> Endpoint | None:
         """The observed, complete endpoint of a container on a network."""

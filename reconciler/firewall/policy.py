@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from reconciler.actions import Action, Firewall
 from reconciler.errors import Source
-from reconciler.state import HOST_OWNER, Key, Kind
+from reconciler.state import HOST_OWNER, Key, Kind, subject_of
 
 MARK = 0x02000000
 """The mark bit of traffic that we accepted, clear of the bits of netavark, CNI and Kubernetes."""
@@ -18,6 +18,10 @@ class _ByTransaction:
     """The backend turns changes of these into one transaction; there is no single step."""
 
     __slots__ = ()
+
+    @property
+    def sandbox(self) -> str:
+        return ""
 
     def create(self) -> tuple[Action, ...]:
         return (Firewall(),)
@@ -50,6 +54,10 @@ class FirewallBase(_ByTransaction):
     @property
     def key(self) -> Key:
         return Key(Kind.RULE, f"host:firewall/{self.backend}")
+
+    @property
+    def subject(self) -> str:
+        return HOST_OWNER
 
     def needs(self) -> tuple[Key, ...]:
         return ()
@@ -84,6 +92,10 @@ class HostAccept(_ByTransaction):
     @property
     def key(self) -> Key:
         return Key(Kind.RULE, f"host:accept {self.engine} {self.family} {self.table} {self.chain}")
+
+    @property
+    def subject(self) -> str:
+        return HOST_OWNER
 
     def needs(self) -> tuple[Key, ...]:
         return ()
@@ -146,6 +158,10 @@ class NetworkPolicy(_ByTransaction):
     def key(self) -> Key:
         return Key(Kind.POLICY, f"{self.network}:{self.interface}")
 
+    @property
+    def subject(self) -> str:
+        return subject_of("network", self.network)
+
     def needs(self) -> tuple[Key, ...]:
         return ()
 
@@ -204,6 +220,10 @@ class PublishedPort(_ByTransaction):
         host = f"[{self.host_address}]" if ":" in self.host_address else self.host_address
         way = " routed" if self.routed else ""
         return Key(Kind.PORT, f"{self.container}:{host}:{self.host_port}/{self.protocol}{way}")
+
+    @property
+    def subject(self) -> str:
+        return subject_of("container", self.container)
 
     def needs(self) -> tuple[Key, ...]:
         return ()

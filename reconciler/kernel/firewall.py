@@ -73,7 +73,11 @@ def _flows(changes: Sequence[Change]) -> Iterable[conntrack.Flow]:
         match change:
             case Create(after=PublishedPort() as port) if not port.routed:
                 yield conntrack.untranslated(port)
-            case Update(before=PublishedPort() as port) | Delete(before=PublishedPort() as port) if not port.routed:
+            case Update(before=PublishedPort() as old, after=PublishedPort() as new) if not old.routed:
+                yield conntrack.flow_of(old)
+                if old.key != new.key:
+                    yield conntrack.untranslated(new)
+            case Delete(before=PublishedPort() as port) if not port.routed:
                 yield conntrack.flow_of(port)
             case _:
                 pass

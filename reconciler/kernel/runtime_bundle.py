@@ -72,7 +72,6 @@ _NO_FILES = frozenset(
     | {"fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "sysfs"}
     | {"tracefs"}
 )
-)
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - names of mount points, nothing is created there
 """Where programs expect to write: as mounts of their own, copy-on-write like the root instead of read-only."""
 

@@ -36,6 +36,7 @@ def merge(base: Node, over: Node, faults: Faults, path: Path = ()) -> Node:
     if type(base) is not type(over):
         message = f"cannot override {_kind(base)} with {_kind(over)}; the value before is at {source_of(base)}"
         faults.add(message, source_of(over), "give both the same form, or write !override")
+        return base
     return over
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from functools import lru_cache
 
+from reconciler.firewall.policy import PublishedPort
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
 from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
 
@@ -34,7 +35,31 @@ def diff(observed: State, desired: State) -> tuple[Change, ...]:
             changes.append(_removal(before, "no longer wanted"))
         elif before is not None and after is not None:
             changes.extend(_both(before, after, replaced))
-    return with_implied(changes)
+    return with_implied(_moved_ports(changes))
+
+
+def _moved_ports(changes: list[Change]) -> list[Change]:
+    """A port that only gets another host port or address is one change, not two."""
+    gone: dict[tuple[object, ...], list[Delete]] = {}
+    for change in changes:
+        if isinstance(change, Delete) and isinstance(change.before, PublishedPort):
+            gone.setdefault(_port_identity(change.before), []).append(change)
+    moved: dict[Key, Delete] = {}
+    result: list[Change] = []
+    for change in changes:
+        if isinstance(change, Create) and isinstance(change.after, PublishedPort):
+            before = gone.get(_port_identity(change.after))
+            if before:
+                old = before.pop(0)
+                moved[old.key] = old
+                result.append(Update(old.before, change.after, "moved", Disruption.RESET))
+                continue
+        result.append(change)
+    return [change for change in result if not (isinstance(change, Delete) and moved.get(change.key) is change)]
+
+
+def _port_identity(port: PublishedPort) -> tuple[object, ...]:
+    return (port.container, port.target_port, port.protocol, port.family, port.routed)
 
 
 @lru_cache(maxsize=64)

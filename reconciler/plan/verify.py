@@ -8,29 +8,13 @@ from reconciler.errors import Problem
 from reconciler.plan.change import Create, Delete
 from reconciler.plan.diff import changed_fields, diff
 from reconciler.plan.plan import Step
-from reconciler.resources.address import Address
-from reconciler.resources.endpoint import Endpoint
-from reconciler.resources.namespace import Namespace
-from reconciler.resources.route import Route
-from reconciler.resources.sysctl import Sysctl
 from reconciler.state import Resource, State
-
-
-def sandbox_of(resource: Resource) -> str:
-    """``stack/container`` of the sandbox that one has to enter to see the resource; empty: none."""
-    match resource:
-        case Namespace(container=container) | Endpoint(container=container) | Route(container=container):
-            return container
-        case Address(namespace=namespace) | Sysctl(namespace=namespace):
-            return namespace
-        case _:
-            return ""
 
 
 def touched_sandboxes(steps: Sequence[Step]) -> frozenset[str]:
     """The sandboxes in which the steps do something."""
     resources = (step.change.before if isinstance(step.change, Delete) else step.change.after for step in steps)
-    return frozenset(sandbox_of(resource) for resource in resources) - {""}
+    return frozenset(resource.sandbox for resource in resources) - {""}
 
 
 def differences(
@@ -64,6 +48,5 @@ def differences(
 
 def _visible(resources: Iterable[Resource], sandboxes: frozenset[str]) -> Iterable[Resource]:
     for resource in resources:
-        sandbox = sandbox_of(resource)
-        if not sandbox or sandbox in sandboxes:
+        if not resource.sandbox or resource.sandbox in sandboxes:
             yield resource

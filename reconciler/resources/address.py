@@ -11,7 +11,7 @@ from reconciler.actions import Action, Netlink
 from reconciler.errors import Source
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import address_header, attribute, packed, u32
-from reconciler.state import Key, Kind
+from reconciler.state import Key, Kind, subject_of
 
 
 def address_key(place: str, interface: str, address: str) -> Key:
@@ -38,6 +38,14 @@ class Address:
     @property
     def key(self) -> Key:
         return address_key(self.place, self.interface, self.address)
+
+    @property
+    def subject(self) -> str:
+        return subject_of("container" if self.namespace else "network", self.place)
+
+    @property
+    def sandbox(self) -> str:
+        return self.namespace
 
     def needs(self) -> tuple[Key, ...]:
         return (Key(Kind.LINK, f"{self.place}:{self.interface}"),)

@@ -32,6 +32,14 @@ class Agent:
     def key(self) -> Key:
         return AGENT_KEY
 
+    @property
+    def subject(self) -> str:
+        return HOST_OWNER
+
+    @property
+    def sandbox(self) -> str:
+        return ""
+
     def needs(self) -> tuple[Key, ...]:
         return ()
 
@@ -66,6 +74,14 @@ class HeldPorts:
     @property
     def key(self) -> Key:
         return Key(Kind.AGENT, f"{self.owner}:held ports")
+
+    @property
+    def subject(self) -> str:
+        return "ports of the host"
+
+    @property
+    def sandbox(self) -> str:
+        return ""
 
     def needs(self) -> tuple[Key, ...]:
         return (AGENT_KEY,)

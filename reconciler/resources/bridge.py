@@ -12,7 +12,7 @@ from reconciler.errors import Source
 from reconciler.naming import LINK_GROUP, Label
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, link_header, mac, nest, text, u8, u32
-from reconciler.state import Key, Kind
+from reconciler.state import Key, Kind, subject_of
 
 
 def bridge_key(network: str, interface: str) -> Key:
@@ -53,6 +53,14 @@ class Bridge:
     def label(self) -> Label:
         """What stands in its alias."""
         return Label("bridge", "", self.owner, self.network.partition("/")[2], self.network_name, self.origin)
+
+    @property
+    def subject(self) -> str:
+        return subject_of("network", self.network)
+
+    @property
+    def sandbox(self) -> str:
+        return ""
 
     def needs(self) -> tuple[Key, ...]:
         return ()

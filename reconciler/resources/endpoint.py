@@ -13,7 +13,7 @@ from reconciler.naming import LINK_GROUP, Label, mac_address
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, link_header, mac, nest, text, u8, u32
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind
+from reconciler.state import Key, Kind, subject_of
 
 
 def endpoint_key(container: str, interface: str) -> Key:
@@ -56,6 +56,14 @@ class Endpoint:
         """What stands in the alias of its host end."""
         container_name = self.container.partition("/")[2]
         return Label("endpoint", "", self.owner, container_name, self.network_name, self.origin)
+
+    @property
+    def subject(self) -> str:
+        return subject_of("container", self.container)
+
+    @property
+    def sandbox(self) -> str:
+        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         sandbox = namespace_key(self.container)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from reconciler.actions import Action, ConfigureNamespace, MakeNamespace, RemoveNamespace
 from reconciler.errors import Source
 from reconciler.naming import Label
-from reconciler.state import Key, Kind
+from reconciler.state import Key, Kind, subject_of
 
 
 def namespace_key(container: str) -> Key:
@@ -42,6 +42,14 @@ class Namespace:
     def label(self) -> Label:
         """What stands on its ``lo``; the executor fills in the host."""
         return Label("sandbox", "", self.owner, self.container.partition("/")[2], "", self.origin)
+
+    @property
+    def subject(self) -> str:
+        return subject_of("container", self.container)
+
+    @property
+    def sandbox(self) -> str:
+        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         return ()

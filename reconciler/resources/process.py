@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from reconciler.actions import Action, StartProcess, StopProcess
 from reconciler.errors import Source
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind
+from reconciler.state import Key, Kind, subject_of
 
 
 def process_key(container: str) -> Key:
@@ -44,6 +44,14 @@ class Process:
     @property
     def key(self) -> Key:
         return process_key(self.container)
+
+    @property
+    def subject(self) -> str:
+        return subject_of("container", self.container)
+
+    @property
+    def sandbox(self) -> str:
+        return ""
 
     def needs(self) -> tuple[Key, ...]:
         return (namespace_key(self.namespace),) if self.namespace else ()

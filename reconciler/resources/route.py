@@ -13,7 +13,7 @@ from reconciler.naming import ROUTE_PROTOCOL
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, packed, route_header, u32
 from reconciler.resources.endpoint import endpoint_key
-from reconciler.state import Key, Kind
+from reconciler.state import Key, Kind, subject_of
 
 DEFAULT_METRIC = {4: 0, 6: 1024}
 """The metric that the kernel gives a route without one, by family."""
@@ -47,6 +47,14 @@ class Route:
     @property
     def _family(self) -> int:
         return 6 if ":" in self.destination else 4
+
+    @property
+    def subject(self) -> str:
+        return subject_of("container", self.container)
+
+    @property
+    def sandbox(self) -> str:
+        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         link = endpoint_key(self.container, self.interface)

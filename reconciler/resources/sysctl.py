@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from reconciler.actions import Action, RestoreSysctl, WriteSysctl
 from reconciler.errors import Source
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind
+from reconciler.state import HOST_OWNER, Key, Kind, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,14 @@ class Sysctl:
     def key(self) -> Key:
         # Dots may stand in an interface's name, so the slashes of the path stay apart from them.
         return Key(Kind.SYSCTL, f"{self.namespace or 'host'}:{self.name}")
+
+    @property
+    def subject(self) -> str:
+        return subject_of("container", self.namespace) if self.namespace else HOST_OWNER
+
+    @property
+    def sandbox(self) -> str:
+        return self.namespace
 
     def needs(self) -> tuple[Key, ...]:
         return (namespace_key(self.namespace), *self.after) if self.namespace else self.after

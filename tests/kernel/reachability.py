@@ -84,6 +84,8 @@ def build(lab: Lab, *, bridge_netfilter: bool = False) -> World:
     """The host with its networks, its neighbour, and a server on every machine; no rule yet."""
     host, outside = lab.host(), lab.machine("outside")
     machines: dict[str, Machine] = {"host": host, "outside": outside}
+    # A bridge whose link-local address is still tentative sends no neighbour solicitations for others.
+    host.inside(lambda: _write("net/ipv6/conf/default/accept_dad", "0"))
     host.run(["ip", "-batch", "-"], stdin="\n".join(_host_lines(bridge_netfilter=bridge_netfilter)))
     for member in NET_OF:
         lab._add_namespace(member)

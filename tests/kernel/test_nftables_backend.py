@@ -93,21 +93,25 @@ def test_known_listing_is_up_to_date(host: Host) -> None:
     assert host.inside(nftables.reference) in KNOWN
 
 
+def odd(interface: str, *subnets: str) -> NetworkPolicy:
+    return replace(FRONT, network=f"shop/{interface}", interface=interface, subnets=subnets)
+
+
+ODD = [
+    replace(odd("o1", "10.1.0.7/32", "fd01::1/128"), icc=False, snat4="192.0.2.1"),
+    replace(odd("o2", "10.2.0.0/25"), internal=True, mode4="isolated", mode6="isolated"),
+    replace(odd("o3"), mode4="routed", mode6="nat-unprotected", snat6="2001:db8::1"),
+    replace(odd("o4", "10.4.0.0/24"), masquerade6=False, trusted_interfaces=("eth0", "eth1")),
+]
+
+
 def test_everything_reads_back_and_goes_with_the_base(host: Host) -> None:
-    wanted = State([BASE, *policies(), *(replace(FRONT, network=f"shop/{i}", **odd) for i, odd in enumerate(ODD))])
+    wanted = State([BASE, *policies(), *ODD])
     apply(host, diff(State(), wanted))
     assert observed(host) == wanted
     apply(host, [Delete(resource) for resource in wanted])
     assert observed(host) == State()
     assert host.run(["nft", "list", "ruleset"]).stdout == ""
-
-
-ODD: list[dict[str, object]] = [
-    {"interface": "o1", "subnets": ("10.1.0.7/32", "fd01::1/128"), "icc": False, "snat4": "192.0.2.1"},
-    {"interface": "o2", "subnets": ("10.2.0.0/25",), "internal": True, "mode4": "isolated", "mode6": "isolated"},
-    {"interface": "o3", "subnets": (), "mode4": "routed", "mode6": "nat-unprotected", "snat6": "2001:db8::1"},
-    {"interface": "o4", "subnets": ("10.4.0.0/24",), "masquerade6": False, "trusted_interfaces": ("eth0", "eth1")},
-]
 
 
 def test_longest_names_read_back(host: Host) -> None:
@@ -173,7 +177,7 @@ def test_drift_of_a_network(host: Host, set_name: str) -> None:
     (change,) = changes
     assert isinstance(change, Update)
     if fields is not None:
-        assert change.before == replace(change.after, **fields)  # type: ignore[type-var, arg-type]  # a policy
+        assert change.before == replace(change.after, **fields)  # type: ignore[type-var]  # a policy
 
 
 def test_drift_of_a_port(host: Host) -> None:

@@ -8,13 +8,13 @@ from reconciler.firewall.foreign import Table, observed_accepts, wanted_accepts,
 from reconciler.firewall.foreign_reading import legacy_table, tables
 from reconciler.firewall.policy import MARK, HostAccept
 
-OURS = [
+OURS: list[dict[str, object]] = [
     {"match": {"op": "==", "left": {"&": [{"meta": {"key": "mark"}}, MARK]}, "right": MARK}},
     {"xt": {"type": "match", "name": "comment"}},
     {"counter": {"packets": 0, "bytes": 0}},
     {"accept": None},
 ]
-SOME = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}}
+SOME: dict[str, object] = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}}
 
 
 def table(
@@ -39,8 +39,10 @@ def table(
 
 FORWARD = HostAccept("iptables-nft", "ip", "filter", "FORWARD")
 USER = HostAccept("iptables-nft", "ip", "filter", "DOCKER-USER")
-DROP, ACCEPT, REJECT = {"drop": None}, {"accept": None}, {"reject": {"type": "icmpx"}}
-XT_REJECT = {"xt": {"type": "target", "name": "REJECT"}}
+DROP: dict[str, object] = {"drop": None}
+ACCEPT: dict[str, object] = {"accept": None}
+REJECT: dict[str, object] = {"reject": {"type": "icmpx"}}
+XT_REJECT: dict[str, object] = {"xt": {"type": "target", "name": "REJECT"}}
 
 
 def jump(target: str) -> dict[str, object]:

@@ -20,14 +20,14 @@ NETWORK = NetworkPolicy("shop", "shop/front", "br0", ("10.0.0.0/24",), masquerad
 
 
 def test_one_more_port_is_one_command() -> None:
-    assert transaction([(None, PORT)], True) == (
+    assert transaction([(None, PORT)], base_present=True) == (
         f'add element {PATH} ports4_any {{ 6 . 8080 comment "shop/web" : 10.0.0.2 . 80 }}\n'
     )
 
 
 def test_a_changed_port_is_removed_before_it_is_added() -> None:
     after = replace(PORT, target_port=81)
-    assert transaction([(PORT, after)], True).splitlines() == [
+    assert transaction([(PORT, after)], base_present=True).splitlines() == [
         f"delete element {PATH} ports4_any {{ 6 . 8080 }}",
         f'add element {PATH} ports4_any {{ 6 . 8080 comment "shop/web" : 10.0.0.2 . 81 }}',
     ]
@@ -35,34 +35,39 @@ def test_a_changed_port_is_removed_before_it_is_added() -> None:
 
 def test_all_removals_come_before_all_additions() -> None:
     taken = replace(PORT, container="shop/app")
-    verbs = [line.split()[0] for line in transaction([(None, taken), (PORT, None)], True).splitlines()]
+    verbs = [line.split()[0] for line in transaction([(None, taken), (PORT, None)], base_present=True).splitlines()]
     assert verbs == ["delete", "add"]
 
 
 def test_only_what_differs_is_written() -> None:
-    assert transaction([(NETWORK, replace(NETWORK, icc=False))], True) == (
+    assert transaction([(NETWORK, replace(NETWORK, icc=False))], base_present=True) == (
         f'add element {PATH} apart {{ "br0" comment "shop/front" }}\n'
     )
 
 
 def test_nothing_to_do_is_no_script() -> None:
-    assert transaction([], True) == transaction([], False) == transaction([(PORT, PORT)], True) == ""
-    assert transaction([(BASE, None)], False) == ""
-    assert transaction([(PORT, None)], False) == ""
+    assert (
+        transaction([], base_present=True)
+        == transaction([], base_present=False)
+        == transaction([(PORT, PORT)], base_present=True)
+        == ""
+    )
+    assert transaction([(BASE, None)], base_present=False) == ""
+    assert transaction([(PORT, None)], base_present=False) == ""
 
 
 def test_without_a_table_the_fixed_part_comes_first() -> None:
-    script = transaction([(None, PORT)], False)
+    script = transaction([(None, PORT)], base_present=False)
     assert fixed(BASE.mark) in script
     assert script.index("add rule") < script.index("add element")
 
 
 def test_deleting_the_base_deletes_the_table_alone() -> None:
-    assert transaction([(PORT, None), (BASE, None), (NETWORK, None)], True) == f"delete table {PATH}\n"
+    assert transaction([(PORT, None), (BASE, None), (NETWORK, None)], base_present=True) == f"delete table {PATH}\n"
 
 
 def test_repair_leaves_the_elements() -> None:
-    script = transaction([(replace(BASE, intact=False), BASE)], True)
+    script = transaction([(replace(BASE, intact=False), BASE)], base_present=True)
     assert "element" not in script
     assert "delete table" not in script
     assert all(f"flush chain {PATH} {name}\n" in script for name in RULES)
@@ -70,7 +75,7 @@ def test_repair_leaves_the_elements() -> None:
 
 def test_a_table_that_cannot_be_repaired_is_made_anew_with_everything() -> None:
     broken = replace(BASE, intact=False, strays=(REBUILD,))
-    script = transaction([(broken, BASE), (None, PORT)], True)
+    script = transaction([(broken, BASE), (None, PORT)], base_present=True)
     assert script.index(f"delete table {PATH}") < script.index("add rule") < script.index("add element")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,10 +94,8 @@ def test_text_without_dollar_is_unchanged_and_escaping_gives_any_text(text: str)
 
 @given(st.text(alphabet="$${}:-?+AB ", max_size=30))
 def test_any_text_is_substituted_or_refused(text: str) -> None:
-    try:
-        Interpolation({"A": "1"}).substitute(text)
-    except FormError as error:
-        assert str(error)
+    with suppress(FormError):
+        assert Interpolation({"A": "1"}).substitute(text) is not None
 
 
 def test_a_missing_variable_is_one_warning_with_its_place(load_text: LoadText) -> None:

@@ -220,8 +220,16 @@ containers:
     ("a", "b", "message"),
     [
         ("{n: {ipv4_address: 10.1.0.5}}", "{n: {ipv4_address: 10.1.0.5}}", "is taken by container 'a' at a.yaml:8:"),
-        ("{n: {ipv6_address: 'fd00::5'}}", "{n: {ipv6_address: 'fd00:0::5'}}", "address fd00::5 of container 'b' is taken"),
-        ("{n: {mac_address: 02:00:00:00:00:0a}}", "{n: {mac_address: 02-00-00-00-00-0A}}", "MAC address 02:00:00:00:00:0a"),
+        (
+            "{n: {ipv6_address: 'fd00::5'}}",
+            "{n: {ipv6_address: 'fd00:0::5'}}",
+            "address fd00::5 of container 'b' is taken",
+        ),
+        (
+            "{n: {mac_address: 02:00:00:00:00:0a}}",
+            "{n: {mac_address: 02-00-00-00-00-0A}}",
+            "MAC address 02:00:00:00:00:0a",
+        ),
         ("{n: {ipv4_address: 10.1.0.1}}", "[n]", "is taken by the gateway of network 'n'"),
         ("{n: {ipv4_address: 10.1.0.9}}", "[n]", "is taken by aux address 'x'"),
         ("{n: {ipv4_address: 10.1.0.0}}", "[n]", "first or last address of 10.1.0.0/24"),
@@ -233,7 +241,11 @@ containers:
         ("{n: {interface_name: x}, none: {interface_name: x}}", "[n]", "two interfaces named 'x'"),
         ("{n: {interface_name: lo}}", "[n]", "means something else to the kernel"),
         ("{n: {interface_name: 0123456789abcdef}}", "[n]", "has 16 bytes"),
-        ("{n: {driver_opts: {com.docker.network.endpoint.sysctls: net.ipv4.conf.eth0.x=1}}}", "[n]", "not a setting of"),
+        (
+            "{n: {driver_opts: {com.docker.network.endpoint.sysctls: net.ipv4.conf.eth0.x=1}}}",
+            "[n]",
+            "not a setting of",
+        ),
         ("{n: {driver_opts: {com.docker.network.endpoint.sysctl: x}}}", "[n]", "unknown option"),
         ("{n: {link_local_ips: [169.254.1.1]}}", "[n]", "'link_local_ips' is not supported yet"),
         ("[m]", "[n]", "refers to undefined network 'm'"),

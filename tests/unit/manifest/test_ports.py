@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,12 +127,8 @@ def test_equal_ranges_pair_port_by_port(first: int, length: int, shift: int) -> 
 
 @given(st.text(alphabet="0123456789:-./[]tcpudx ", max_size=24))
 def test_any_text_is_a_port_or_a_form_error(text: str) -> None:
-    try:
-        found = parse_short(text)
-    except FormError as error:
-        assert str(error)
-    else:
-        assert all(1 <= port.target <= 65535 for port in found)
+    with suppress(FormError):
+        assert all(1 <= port.target <= 65535 for port in parse_short(text))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +197,9 @@ def test_one_variable_may_carry_address_and_port(load_text: LoadText) -> None:
         ("80", "80", False),
     ],
 )
-def test_two_containers_and_one_host_port(load_text: LoadText, faults_of: FaultsOf, first: str, second: str, clash: bool) -> None:
+def test_two_containers_and_one_host_port(
+    load_text: LoadText, faults_of: FaultsOf, first: str, second: str, clash: bool
+) -> None:
     text = f"""
         containers:
           one:

@@ -1,0 +1,130 @@
+"""Several files of one stack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.manifest.faults import Faults
+from reconciler.manifest.merge import merge, settle
+from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence
+from reconciler.manifest.reading import read
+
+if TYPE_CHECKING:
+    from tests.unit.manifest.conftest import FaultsOf, LoadText
+
+
+def plain(node: Node | None) -> Any:
+    if isinstance(node, Mapping):
+        return {key: plain(value) for key, value in node.entries.items()}
+    return [plain(item) for item in node.items] if isinstance(node, Sequence) else node.value if node else None
+
+
+def merged(*texts: str) -> Any:
+    faults = Faults()
+    root, *others = (read(text, "f").root for text in texts)
+    for other in others:
+        assert root is not None
+        assert other is not None
+        root = merge(root, other, faults)
+    assert not faults.errors
+    return plain(settle(root)) if root else None
+
+
+@pytest.mark.parametrize(
+    ("key", "base", "over", "expected"),
+    [
+        ("hostname", "a", "b", "b"),
+        ("command", "[a, b]", "[c]", ["c"]),
+        ("entrypoint", "a b", "[c]", ["c"]),
+        ("ports", "[80, '1:2']", "['1:2', 90]", [80, "1:2", 90]),
+        ("expose", "['80']", "['81', '80']", ["80", "81"]),
+        ("dns", "1.1.1.1", "[2.2.2.2, 1.1.1.1]", ["1.1.1.1", "2.2.2.2"]),
+        ("dns", "[1.1.1.1]", "2.2.2.2", ["1.1.1.1", "2.2.2.2"]),
+        ("dns_search", "a", "b", ["a", "b"]),
+        ("networks", "[a, b]", "{b: {priority: 1}, c: }", {"a": None, "b": {"priority": 1}, "c": None}),
+        ("networks", "{a: {aliases: [x]}}", "[a]", {"a": {"aliases": ["x"]}}),
+        ("networks", "{a: {aliases: [x]}}", "{a: {aliases: [y, x]}}", {"a": {"aliases": ["x", "y"]}}),
+        (
+            "networks",
+            "{a: {ipv4_address: 1.1.1.1}}",
+            "{a: {priority: 2}}",
+            {"a": {"ipv4_address": "1.1.1.1", "priority": 2}},
+        ),
+        ("environment", "[A=1, B=2]", "{B: 3, C: 4}", {"A": "1", "B": 3, "C": 4}),
+        ("environment", "{A: 1}", "[A, D=]", {"A": 1, "D": ""}),
+        ("sysctls", "{a.b: 1}", "[a.b=2]", {"a.b": "2"}),
+        ("extra_hosts", "{a: 1.1.1.1}", "[a=2.2.2.2, a=1.1.1.1]", ["a=1.1.1.1", "a=2.2.2.2"]),
+        ("networks", "[a]", "!override [b]", ["b"]),
+        ("ports", "[80]", "!override [90]", [90]),
+        ("ports", "[80]", "!reset []", None),
+        ("hostname", "a", "!reset null", None),
+        ("environment", "{A: 1, B: 2}", "{A: !reset null}", {"B": 2}),
+        ("hostname", "a", "", "a"),
+        ("ports", "[80]", "", [80]),
+    ],
+)
+def test_rules_for_containers(key: str, base: str, over: str, expected: Any) -> None:
+    result = merged(f"containers: {{w: {{{key}: {base}}}}}", f"containers: {{w: {{{key}: {over}}}}}")
+    assert result["containers"]["w"].get(key) == expected
+
+
+def test_pools_merge_by_subnet() -> None:
+    result = merged(
+        "networks: {n: {ipam: {config: [{subnet: a, gateway: g}, {subnet: b}]}}}",
+        "networks: {n: {ipam: {config: [{subnet: b, ip_range: r}, {subnet: c}]}}}",
+    )
+    assert result["networks"]["n"]["ipam"]["config"] == [
+        {"subnet": "a", "gateway": "g"},
+        {"subnet": "b", "ip_range": "r"},
+        {"subnet": "c"},
+    ]
+
+
+def test_a_third_file_goes_over_the_first_two() -> None:
+    assert merged("a: {x: 1}", "a: {y: 1}", "a: {x: 2}") == {"a": {"x": 2, "y": 1}}
+
+
+leaves = st.integers(0, 3).map(str)
+maps = st.dictionaries(st.sampled_from("abc"), st.dictionaries(st.sampled_from("de"), leaves))
+
+
+def _node(value: Any) -> Node:
+    if isinstance(value, str):
+        return Scalar("f", 1, 1, value, value)
+    node = Mapping("f", 1, 1)
+    for key, each in value.items():
+        node.put(Scalar("f", 1, 1, key, key), _node(each))
+    return node
+
+
+@given(st.lists(maps, min_size=3, max_size=3))
+def test_merging_maps_is_associative_and_nothing_changes_nothing(values: list[dict[str, dict[str, str]]]) -> None:
+    first, second, third = map(_node, values)
+    faults = Faults()
+    left = merge(merge(first, second, faults), third, faults)
+    right = merge(first, merge(second, third, faults), faults)
+    assert plain(left) == plain(right)
+    assert plain(merge(first, Mapping("f", 1, 1), faults)) == values[0]
+    assert plain(first) == values[0]
+
+
+def test_a_list_over_a_mapping_is_a_fault_at_both_places(faults_of: FaultsOf) -> None:
+    (fault,) = faults_of("networks: {a: {ipam: {config: []}}}", "networks: {a: {ipam: []}}")
+    assert str(fault.source) == "b.yaml:1:22"
+    assert fault.message == "cannot override a mapping with a list; the value before is at a.yaml:1:22"
+
+
+def test_places_are_those_of_the_file_that_a_value_comes_from(load_text: LoadText, faults_of: FaultsOf) -> None:
+    manifest = load_text(
+        "containers:\n  web:\n    ports: ['80:80']\nnetworks: {default: {}}",
+        "\nservices:\n  web:\n    ports: ['81:80']\n  app: \nnetworks: {default: {internal: true}}",
+    )
+    assert [str(port.source) for port in manifest.containers[0].ports] == ["a.yaml:3:13", "b.yaml:4:13"]
+    assert [str(each.source) for each in manifest.containers] == ["a.yaml:2:3", "b.yaml:5:3"]
+    assert manifest.networks[0].internal
+    (fault,) = faults_of("containers: {a: {hostname: ok}}", "containers: {a: {hostname: not ok}}")
+    assert str(fault.source) == "b.yaml:1:28"
