@@ -31,7 +31,8 @@ def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
     wanted = desired(scope, observation)
     observed = observation.state
     steps = order(diff(observed, wanted), observed, wanted)
-    return Plan(steps, observation.facts.warnings), wanted
+    facts = observation.facts
+    return Plan(steps, facts.warnings, (facts.backend, facts.backend_reason)), wanted
 
 
 def apply(machine: Machine, plan: Plan, wanted: State, progress: Progress = lambda _step: None) -> Outcome:

@@ -38,11 +38,17 @@ if [ -n "$missing" ]; then
         exit 1
     fi
     echo "setup: installing$missing"
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-    # shellcheck disable=SC2086  # a list of package names, and a command that may be empty
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+    log=$(mktemp)
+    quietly() { "$@" >"$log" 2>&1 </dev/null || { cat "$log" >&2; echo "setup: failed: $*" >&2; exit 1; }; }
+    # shellcheck disable=SC2086  # a command that may be empty, and a list of package names
+    {
+        quietly $sudo env DEBIAN_FRONTEND=noninteractive apt-get update
+        quietly $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+    }
+    rm -f "$log"
 fi
 
 # A folder that an interrupted run left behind has no pip and is made afresh.
 [ -x "$venv/bin/pip" ] || "$python" -m venv --clear "$venv"
+echo "setup: installing the Python packages into $venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev,iptables]'

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from reconciler.kernel import dead_hosts
 from reconciler.kernel.host import Host
 
 _READERS_WAIT = 2.0
@@ -28,6 +29,8 @@ def held(host: Host, *, writing: bool) -> Iterator[None]:
     try:
         if writing:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            dead_hosts.remember(host)
+            dead_hosts.collect(host)
         elif not _shared(descriptor):
             sys.stderr.write("warning: another netapply is changing this host; what follows may be half of it\n")
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ GRACE_SECONDS = 10.0
 """What a command that handles SIGTERM gets before SIGKILL, as everywhere in the field."""
 
 _AFTER_KILL_SECONDS = 5.0
+_POLL_SECONDS = 0.001
 
 
 def stop(run_directory: Path, container: str, grace: float = GRACE_SECONDS) -> None:
@@ -34,9 +36,10 @@ def stop_many(run_directory: Path, containers: Sequence[str], grace: float = GRA
     """
     present = [records for name in containers if (records := Records.of(run_directory, name)).path.exists()]
     if any(not _ended(records) for records in present):
+        _end_interrupted(run_directory, [records for records in present if records.process() is None])
         found = search(bundles_directory(run_directory))
-        _end_commands(present, found, grace)
-        _end_runtimes(present, found)
+        _end_commands([command for records in present if (command := records.process())], grace)
+        _end_runtimes([process for records in present for process in _found(found, records).runtimes])
     for records in present:
         _forget(run_directory, records)
     collect(run_directory)
@@ -53,37 +56,68 @@ def _ended(records: Records) -> bool:
     )
 
 
-def _end_commands(present: Iterable[Records], found: Mapping[str, Found], grace: float) -> None:
-    commands = {command for records in present for command in _commands(records, found.get(str(records.path), Found()))}
-    # The first process of a PID namespace does not even see a signal that it does not handle
-    # (pid_namespaces(7)): waiting would be in vain.
-    asked = [command for command in commands if _handles(command.pid, signal.SIGTERM)]
-    for command in asked:
-        signal_process(command, signal.SIGTERM)
-    killed = commands.difference(asked)
-    for command in killed:
-        signal_process(command, signal.SIGKILL)
-    for command in wait_for_end(asked, grace):
-        signal_process(command, signal.SIGKILL)
-    _insist(wait_for_end(commands, _AFTER_KILL_SECONDS))
+def _end_interrupted(run_directory: Path, interrupted: Sequence[Records]) -> None:
+    """End what a start left that was cut off: the runtime may be about to begin the command at this moment."""
+    frozen: set[Identified] = set()
+    while interrupted:
+        found = search(bundles_directory(run_directory))
+        runtimes = {process for records in interrupted for process in _found(found, records).runtimes}
+        if not runtimes - frozen:
+            # Nobody is left who could start anything, so this is all there is.
+            children = [process for records in interrupted for process in _found(found, records).children]
+            written = [process for records in interrupted for process in _written_by_runtime(records)]
+            _kill([*children, *written, *runtimes])
+            return
+        for process in runtimes - frozen:
+            signal_process(process, signal.SIGSTOP)
+        for process in runtimes - frozen:
+            _wait_until_frozen(process)
+        frozen |= runtimes
 
 
-def _commands(records: Records, found: Found) -> list[Identified]:
-    """The first process of the container, as written down, or as found where the start was interrupted."""
-    command = records.process()
-    if command is not None:
-        return [command] if command.alive() else []
+def _wait_until_frozen(process: Identified) -> None:
+    deadline = time.monotonic() + _AFTER_KILL_SECONDS
+    while (status := process_status(process.pid)) and process.alive() and status.state not in "Tt":
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _written_by_runtime(records: Records) -> list[Identified]:
+    """The container's first process by the runtime's file: that of a runtime that was itself killed."""
     pid = records.runtime_pid()
     status = process_status(pid) if pid else None
-    written = [Identified(pid, status.started)] if pid and status and _first_of_namespace(pid) else []
-    return [*written, *found.children]
+    return [Identified(pid, status.started)] if pid and status and _first_of_namespace(pid) else []
 
 
-def _end_runtimes(present: Iterable[Records], found: Mapping[str, Found]) -> None:
-    runtimes = [process for records in present for process in found.get(str(records.path), Found()).runtimes]
-    for process in wait_for_end(runtimes, _AFTER_KILL_SECONDS):
+def _found(found: Mapping[str, Found], records: Records) -> Found:
+    return found.get(str(records.path)) or Found()
+
+
+def _end_commands(commands: Iterable[Identified], grace: float) -> None:
+    alive = [command for command in commands if command.alive()]
+    # The first process of a PID namespace does not even see a signal that it does not handle
+    # (pid_namespaces(7)): waiting would be in vain.
+    asked = [command for command in alive if _handles(command.pid, signal.SIGTERM)]
+    for command in asked:
+        signal_process(command, signal.SIGTERM)
+    for command in alive:
+        if command not in asked:
+            signal_process(command, signal.SIGKILL)
+    wait_for_end(asked, grace)
+    _kill(alive)
+
+
+def _end_runtimes(runtimes: Sequence[Identified]) -> None:
+    """Wait for those that note their command's end by themselves."""
+    wait_for_end(runtimes, _AFTER_KILL_SECONDS)
+    _kill(runtimes)
+
+
+def _kill(processes: Sequence[Identified]) -> None:
+    for process in processes:
         signal_process(process, signal.SIGKILL)
-    _insist(wait_for_end(runtimes, _AFTER_KILL_SECONDS))
+    _insist(wait_for_end(processes, _AFTER_KILL_SECONDS))
 
 
 def _insist(left: Sequence[Identified]) -> None:

@@ -34,7 +34,7 @@ def diff(observed: State, desired: State) -> tuple[Change, ...]:
         elif before is not None and after is None:
             changes.append(_removal(before, "no longer wanted"))
         elif before is not None and after is not None:
-            changes.extend(_both(before, after, replaced))
+            changes.extend(_both(before, after, replaced.get(key)))
     return with_implied(_moved_ports(changes))
 
 
@@ -76,28 +76,27 @@ def changed_fields(before: Resource, after: Resource) -> tuple[str, ...]:
 
 def _replaced(observed: State, desired: State) -> dict[Key, str]:
     """Keys of objects that must be made anew, with the reason; an object goes with what it needs."""
+    pairs = [(key, before, after) for key, after in desired.items() if (before := observed.get(key))]
     replaced: dict[Key, str] = {}
-    for after in desired:
-        before = observed.get(after.key)
-        if before is None or before == after:
-            continue
-        names = changed_fields(before, after)
-        if not set(names) <= after.live:
-            replaced[after.key] = f"{', '.join(name for name in names if name not in after.live)} changed"
-    while replaced:
+    for key, before, after in pairs:
+        names = () if before == after else changed_fields(before, after)
+        fixed = [name for name in names if name not in after.live]
+        if fixed:
+            replaced[key] = f"{', '.join(fixed)} changed"
+    size = 0
+    while size < len(replaced):
         size = len(replaced)
-        for before in observed:
-            if before.key not in replaced and before.key in desired:
-                cause = next((need for need in before.needs() if need in replaced), None)
-                if cause:
-                    replaced[before.key] = f"goes with {cause.name}"
-        if len(replaced) == size:
-            break
+        for key, before, after in pairs:
+            # What is observed does not know all that it needs.
+            needs = () if key in replaced else (*before.needs(), *after.needs())
+            cause = next((need for need in needs if need in replaced), None)
+            if cause:
+                replaced[key] = f"goes with {cause.name}"
     return replaced
 
 
-def _both(before: Resource, after: Resource, replaced: dict[Key, str]) -> tuple[Change, ...]:
-    reason = replaced.get(before.key)
+def _both(before: Resource, after: Resource, reason: str | None) -> tuple[Change, ...]:
+    """Nothing, an update, or with a ``reason`` to replace the object both its end and its new beginning."""
     if reason:
         disruption = _REMOVAL.get(before.key.kind, Disruption.NONE)
         return (Delete(before, reason, disruption), Create(after, reason, disruption))
@@ -121,11 +120,7 @@ def _removal(before: Resource, reason: str) -> Delete:
 
 
 def _wanted_by(after: Resource) -> str:
-    return "needed by the stacks of this host" if after.owner == HOST_OWNER else f"wanted by {_subject(after)}"
-
-
-def _subject(resource: Resource) -> str:
-    return resource.key.name.partition(":")[0]
+    return "needed by the stacks of this host" if after.owner == HOST_OWNER else f"wanted by {after.subject}"
 
 
 def with_implied(changes: list[Change]) -> tuple[Change, ...]:

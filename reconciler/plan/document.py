@@ -20,6 +20,7 @@ def document(plan: Plan, stacks: Sequence[str]) -> dict[str, Any]:
         "summary": plan.summary,
         "disruption": str(plan.disruption),
         "changes": [_change(change) for change in plan.changes],
+        "firewall": {"backend": plan.firewall[0], "reason": plan.firewall[1]},
         "warnings": [str(warning) for warning in plan.warnings],
     }
 

@@ -57,6 +57,9 @@ _STAGE_OF_DELETE = {
 }
 
 
+_KIND_ORDER = {kind: place for place, kind in enumerate(Kind)}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One change at its place in the order."""
@@ -67,10 +70,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in order; ``warnings`` are for the reader."""
+    """What to do, in order; ``firewall`` (backend and why) and ``warnings`` are for the reader."""
 
     steps: tuple[Step, ...]
     warnings: tuple[Problem, ...] = ()
+    firewall: tuple[str, str] = ("", "")
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -127,21 +131,13 @@ def _stage(change: Change, recreated: set[Key], observed: State, desired: State)
         return _STAGE_OF_CHANGE[kind]
     if change.key in recreated:
         return Stage.PUBLISH if kind is Kind.PORT else Stage.CLEAR
-    if kind is Kind.LINK and _is_bridge(change):
-        return Stage.UNFENCE
-    if change.implied or _container_goes(change, observed, desired):
+    sandbox = Key(Kind.NAMESPACE, change.before.sandbox)
+    if kind is Kind.LINK and not change.before.sandbox:
+        return Stage.UNFENCE  # a bridge, which its ports leave before
+    if change.implied or (sandbox in observed and sandbox not in desired):
         # It goes with its namespace, after the point of no return, unless it stands in the way now.
         return Stage.PUBLISH if kind is Kind.PORT else max(_STAGE_OF_DELETE[kind], Stage.REMOVE)
     return _STAGE_OF_DELETE[kind]
-
-
-def _is_bridge(change: Change) -> bool:
-    return isinstance(change, Delete) and not any(need.kind is Kind.NAMESPACE for need in change.before.needs())
-
-
-def _container_goes(change: Change, observed: State, desired: State) -> bool:
-    sandbox = Key(Kind.NAMESPACE, change.key.name.partition(":")[0])
-    return change.key.kind is not Kind.PROCESS and sandbox in observed and sandbox not in desired
 
 
 def _sorted(changes: list[Change]) -> Iterator[Change]:
@@ -159,7 +155,7 @@ def _sorted(changes: list[Change]) -> Iterator[Change]:
 
 def _reading_order(key: Key) -> tuple[str, int, str]:
     """Container by container, so that what belongs together is made, and read, together."""
-    return (key.name.partition(":")[0], list(Kind).index(key.kind), key.name)
+    return (key.name.partition(":")[0], _KIND_ORDER[key.kind], key.name)
 
 
 def _visit(key: Key, by_key: dict[Key, list[Change]], done: set[Key], ordered: list[Change]) -> None:

@@ -9,7 +9,6 @@ from reconciler.errors import Source
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
 from reconciler.plan.diff import changed_fields
 from reconciler.plan.plan import Plan, owner_of
-from reconciler.resources.bridge import Bridge
 from reconciler.state import HOST_OWNER, Kind, Resource
 
 SIGNS = {Create: "+", Update: "~", Delete: "-"}
@@ -22,6 +21,9 @@ def render(plan: Plan) -> str:
     if not plan.steps:
         return "Nothing to do.\n"
     lines = list(_groups(plan.changes))
+    backend, reason = plan.firewall
+    if backend:
+        lines.append(f"Firewall: {backend} ({reason})")
     lines.append(f"Plan: {summary(plan)}")
     return "\n".join(lines) + "\n"
 
@@ -43,7 +45,7 @@ _DISTURBANCE = {
 def _groups(changes: Sequence[Change]) -> Iterator[str]:
     for owner, of_owner in groupby(sorted(changes, key=_reading_order), key=owner_of):
         yield "host" if owner == HOST_OWNER else f"stack {owner}"
-        for subject, of_subject in groupby(of_owner, key=_subject):
+        for subject, of_subject in groupby(of_owner, key=lambda change: _resource(change).subject):
             if owner != HOST_OWNER:
                 yield f"  {subject}"
             indent = "  " if owner == HOST_OWNER else "    "
@@ -108,30 +110,16 @@ def _resource(change: Change) -> Resource:
     return change.before if isinstance(change, Delete) else change.after
 
 
-def _subject(change: Change) -> str:
-    resource = _resource(change)
-    name = resource.key.name.partition(":")[0].partition("/")[2]
-    if resource.key.kind is Kind.AGENT:
-        return "ports of the host"
-    is_network = isinstance(resource, Bridge) or hasattr(resource, "network") or _on_bridge(resource)
-    return f"{'network' if is_network else 'container'} {name}"
-
-
-def _on_bridge(resource: Resource) -> bool:
-    return resource.key.kind is Kind.ADDRESS and not getattr(resource, "namespace", "")
-
-
 def _reading_order(change: Change) -> tuple[bool, str, bool, str, int, str, bool]:
     """The host first, then stack by stack: networks before containers, each with its parts in their usual order."""
     resource = _resource(change)
-    owner = resource.owner
-    subject = _subject(change)
+    owner, subject, key = resource.owner, resource.subject, resource.key
     return (
         owner != HOST_OWNER,
         owner,
-        not subject.startswith("network"),
+        not subject.startswith("network "),
         subject,
-        _KIND_ORDER[resource.key.kind],
-        resource.key.name,
+        _KIND_ORDER[key.kind],
+        key.name,
         not isinstance(change, Delete),
     )

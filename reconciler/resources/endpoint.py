@@ -66,6 +66,8 @@ class Endpoint:
         return self.container
 
     def needs(self) -> tuple[Key, ...]:
+        if not self.interface:
+            return ()  # whatever namespace its other half is in, it is not the container's
         sandbox = namespace_key(self.container)
         return (sandbox, self.bridge_link) if self.bridge_link else (sandbox,)
 

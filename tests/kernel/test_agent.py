@@ -51,7 +51,11 @@ def wait_for_end(pid: int) -> None:
 def bound(address: str, port: int, *, version6: bool = False, listening: bool = False) -> socket.socket:
     made = socket.socket(socket.AF_INET6 if version6 else socket.AF_INET)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind((address, port))
+    try:
+        made.bind((address, port))
+    except OSError:
+        made.close()
+        raise
     if listening:
         made.listen()
     return made
@@ -72,7 +76,7 @@ def test_it_starts_once_and_stops_without_a_trace(folder: Path) -> None:
 
 def test_it_is_small_detached_and_inherits_nothing(folder: Path) -> None:
     inside, outside = os.pipe()
-    os.set_inheritable(outside, True)
+    os.set_inheritable(outside, True)  # noqa: FBT003 - takes no keywords
     agent_control.start(folder)
     os.close(outside)
     os.set_blocking(inside, False)
@@ -86,8 +90,8 @@ def test_it_is_small_detached_and_inherits_nothing(folder: Path) -> None:
     assert found is not None
     assert found.parent != os.getpid()
     assert found.session != os.getsid(0)
-    assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
-    assert os.readlink(f"/proc/{pid}/fd/1") == "/dev/null"
+    assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
+    assert Path(f"/proc/{pid}/fd/1").readlink() == Path("/dev/null")
     variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
     assert {item.partition("=")[0] for item in variables if item} == {"PATH", "LANG", "PYTHONPATH"}
 
@@ -201,7 +205,7 @@ def test_an_older_one_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_one_that_cannot_start_says_why(folder: Path) -> None:
     (folder / "agent").write_text("in the way")
-    with pytest.raises(NetapplyError, match="did not start.*File exists"):
+    with pytest.raises(NetapplyError, match=r"did not start.*File exists"):
         agent_control.start(folder)
     (folder / "agent").unlink()
     # Nothing it left keeps the next one from starting.

@@ -128,3 +128,11 @@ def test_places_are_those_of_the_file_that_a_value_comes_from(load_text: LoadTex
     assert manifest.networks[0].internal
     (fault,) = faults_of("containers: {a: {hostname: ok}}", "containers: {a: {hostname: not ok}}")
     assert str(fault.source) == "b.yaml:1:28"
+
+
+def test_shared_values_are_not_merged_twice(load_text: LoadText) -> None:
+    manifest = load_text(
+        "x-ports: &ports [80]\ncontainers: {a: {ports: *ports}, b: {ports: *ports}, c: {ports: *ports}}",
+        "containers: {a: {ports: [81]}, b: {ports: [82]}}",
+    )
+    assert [[port.target for port in each.ports] for each in manifest.containers] == [[80, 81], [80, 82], [80]]
