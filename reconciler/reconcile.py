@@ -49,9 +49,7 @@ def apply(machine: Machine, plan: Plan, wanted: State, progress: Progress = lamb
     return _joined(outcome, _forward(machine, last, progress))
 
 
-def _transaction(
-    machine: Machine, steps: Sequence[Step], wanted: State, owner: str, progress: Progress
-) -> Outcome:
+def _transaction(machine: Machine, steps: Sequence[Step], wanted: State, owner: str, progress: Progress) -> Outcome:
     """What can be undone, a second look, then what cannot; a failure before that point rolls back."""
     reversible = [step for step in steps if step.stage < Stage.STOP]
     final = [step for step in steps if step.stage >= Stage.STOP]

@@ -122,14 +122,15 @@ def _resource_in(entry: Any, place: str) -> Resource:
 
 
 @cache
-def _kept(kind: type) -> Mapping[str, tuple[Field[Any], Any]]:
+def _kept(kind: Any) -> Mapping[str, tuple[Field[Any], Any]]:
     """The fields that a document has, each with its type."""
     hints = get_type_hints(kind)
     return {field.name: (field, hints[field.name]) for field in fields(kind) if field.name not in _LEFT_OUT}
 
 
 def _fields_out(value: Any) -> dict[str, Any]:
-    kept = _kept(type(value))
+    kind: Any = type(value)
+    kept = _kept(kind)
     items = {name: (field, getattr(value, name)) for name, (field, _) in kept.items()}
     return {name: _out(item) for name, (field, item) in items.items() if item != field.default}
 
@@ -144,7 +145,7 @@ def _out(value: Any) -> Any:
     return str(value) if isinstance(value, Kind) else value
 
 
-def _fields_in(kind: type, given: Any, place: str) -> Any:
+def _fields_in(kind: Any, given: Any, place: str) -> Any:
     if not isinstance(given, Mapping):
         raise _fault(place, "not a mapping")
     kept = _kept(kind)
@@ -166,7 +167,7 @@ def _in(hint: Any, value: Any, place: str) -> Any:
             raise _fault(place, f"not {_WORDS[hint]}")
         return value
     if is_dataclass(hint):
-        return _fields_in(hint, value, place)  # type: ignore[arg-type]  # a class, not an instance: it is a hint
+        return _fields_in(hint, value, place)
     if not isinstance(value, list):
         raise _fault(place, "not a list")
     if hint is Key:

@@ -38,20 +38,25 @@ class Key(NamedTuple):
 
 
 class Resource(Protocol):
-    """One object in normal form: a frozen dataclass whose ``==`` ignores ``source``.
-
-    ``owner`` is a stack's name or ``HOST_OWNER``.
-    """
+    """One object in normal form: a frozen dataclass whose ``==`` ignores ``source``."""
 
     live: ClassVar[frozenset[str]]
     """The fields that change in place; any other difference replaces the object."""
 
     @property
-    def owner(self) -> str: ...
+    def owner(self) -> str:
+        """The stack's name, or ``HOST_OWNER``."""
+        ...
+
     @property
-    def source(self) -> Source | None: ...
+    def source(self) -> Source | None:
+        """Where the manifest asks for it; None on what is observed."""
+        ...
+
     @property
-    def key(self) -> Key: ...
+    def key(self) -> Key:
+        """What identifies it among all objects of a host."""
+        ...
 
     @property
     def subject(self) -> str:

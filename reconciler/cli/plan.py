@@ -8,6 +8,7 @@ import click
 
 from reconciler.cli import options, session
 from reconciler.cli.main import Settings
+from reconciler.desired.build import Scope
 
 
 @click.command("plan")
@@ -34,7 +35,7 @@ def command(
     return show(settings, scope, output_format)
 
 
-def show(settings: Settings, scope: session.Scope, output_format: str) -> int:
+def show(settings: Settings, scope: Scope, output_format: str) -> int:
     """Plan for a scope and print it; the exit code of ``plan``."""
     from reconciler.plan import document, text  # noqa: PLC0415  # only what this run prints is imported
     from reconciler.reconcile import make_plan  # noqa: PLC0415  # as above

@@ -42,9 +42,7 @@ def machine_of(settings: Settings, *, writing: bool) -> Iterator[Machine]:
     from reconciler.kernel import host, lock, machine  # noqa: PLC0415  # plans without a host must not need Linux
 
     if os.geteuid() != 0:
-        raise NetapplyError.of(
-            "looking at the host needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN)", hint="run with sudo"
-        )
+        raise NetapplyError.of("looking at the host needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN)", hint="run with sudo")
     entered = host.enter(settings.host_name)
     with lock.held(entered, writing=writing):
         yield machine.Machine(entered, settings.firewall)

@@ -6,6 +6,7 @@ import click
 
 from reconciler.cli import options, session
 from reconciler.cli.main import Settings
+from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError
 
 
@@ -37,7 +38,7 @@ def command(
     return apply(settings, scope)
 
 
-def apply(settings: Settings, scope: session.Scope) -> int:
+def apply(settings: Settings, scope: Scope) -> int:
     """Plan, execute and verify for a scope, with a line for each change."""
     from reconciler import reconcile  # noqa: PLC0415  # usage errors must not pay for it
     from reconciler.plan import text  # noqa: PLC0415  # as above

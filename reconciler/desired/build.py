@@ -14,13 +14,13 @@ from reconciler.desired.networks import PlannedNetwork, external_network, plan_n
 from reconciler.desired.ports import Wish, exits_of, publish
 from reconciler.desired.process import process_of
 from reconciler.desired.routes import default_routes
+from reconciler.desired.sysctls import sandbox_sysctls
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Container, Manifest
 from reconciler.naming import origin_of
 from reconciler.observation import Observation
 from reconciler.resources.agent import HeldPorts
 from reconciler.resources.namespace import Namespace
-from reconciler.resources.sysctl import Sysctl
 from reconciler.state import HOST_OWNER, Resource, State
 
 
@@ -84,7 +84,9 @@ def _origins(build: _Build) -> dict[str, str]:
         found = present.get(manifest.stack)
         origins[manifest.stack] = own if build.scope.adopt else found or own
         if found and found != own and not manifest.named and not build.scope.adopt:
-            message = f"stack {manifest.stack} is on this host already and came from another manifest than {manifest.origin}"
+            message = (
+                f"stack {manifest.stack} is on this host already and came from another manifest than {manifest.origin}"
+            )
             hint = "give the manifest a name: of its own, or take the stack over with --adopt"
             build.problems.append(Problem(message, hint=hint))
     return origins
@@ -120,20 +122,31 @@ def _containers(build: _Build, planned: dict[str, PlannedNetwork], origins: dict
         for container in manifest.containers:
             _check_mode(build, container)
             identity = f"{manifest.stack}/{container.name}"
-            members[identity] = [
-                Member(identity, container, attachment, networks[attachment.network])
-                for attachment in container.attachments
-                if attachment.network in networks
-            ]
+            members[identity] = list(_members(build, identity, container, networks))
     if not build.problems:
         place_members((member for found in members.values() for member in found), build.known, build.problems)
     if not build.problems:
         _wire(build, members, origins)
 
 
-def _networks_of(
-    build: _Build, manifest: Manifest, planned: dict[str, PlannedNetwork]
-) -> dict[str, PlannedNetwork]:
+def _members(
+    build: _Build, identity: str, container: Container, networks: dict[str, PlannedNetwork]
+) -> Iterable[Member]:
+    joined: dict[str, str] = {}
+    for attachment in container.attachments:
+        network = networks.get(attachment.network)
+        if network is None:
+            continue
+        other = joined.setdefault(network.network, attachment.network)
+        if other != attachment.network:
+            message = (
+                f"container {container.name} joins network {network.name} twice, as {other} and {attachment.network}"
+            )
+            build.problems.append(Problem(message, attachment.source, "leave one of them out"))
+        yield Member(identity, container, attachment, network)
+
+
+def _networks_of(build: _Build, manifest: Manifest, planned: dict[str, PlannedNetwork]) -> dict[str, PlannedNetwork]:
     """The stack's networks by key; an external one that is nowhere is a problem."""
     networks = {}
     for network in used_networks(manifest):
@@ -176,9 +189,8 @@ def _wire(build: _Build, members: dict[str, list[Member]], origins: dict[str, st
                 driver = DRIVERS[member.network.driver]
                 interface = interfaces[member.network.network]
                 build.resources.extend(driver.member_resources(member, interface, build.known, taken))
-                build.resources.extend(_endpoint_sysctls(member, interface))
             build.resources.extend(default_routes(placed, interfaces))
-            build.resources.extend(_sysctls(manifest.stack, identity, container))
+            build.resources.extend(sandbox_sysctls(identity, container, placed, interfaces))
             build.resources.extend(process_of(manifest.stack, identity, container))
             wishes.extend(_wishes(build, identity, container, placed))
     ports = publish(wishes, build.known, build.problems)
@@ -214,18 +226,6 @@ def _interfaces(build: _Build, identity: str, members: Sequence[Member]) -> dict
             number = next(n for n in range(len(members) + len(taken) + 1) if f"{prefix}{n}" not in taken)
             chosen[member.network.network] = f"{prefix}{number}"
     return chosen
-
-
-def _sysctls(stack: str, identity: str, container: Container) -> Iterable[Resource]:
-    for name, value in container.sysctls:
-        yield Sysctl(stack, identity, name.replace(".", "/"), value, source=container.source)
-
-
-def _endpoint_sysctls(member: Member, interface: str) -> Iterable[Resource]:
-    owner = member.container.partition("/")[0]
-    for name, value in member.attachment.sysctls:
-        path = name.replace(".", "/").replace("IFNAME", interface)
-        yield Sysctl(owner, member.container, path, value, source=member.attachment.source)
 
 
 def _wishes(build: _Build, identity: str, container: Container, members: list[Member]) -> Iterable[Wish]:

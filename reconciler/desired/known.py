@@ -59,7 +59,8 @@ class Known:
 
     def origins(self) -> Iterator[tuple[str, str]]:
         """Owner and origin of everything that bears one."""
-        for resource in (*self.bridges.values(), *self.namespaces.values()):
+        owned: list[Bridge | Namespace] = [*self.bridges.values(), *self.namespaces.values()]
+        for resource in owned:
             if resource.origin:
                 yield resource.owner, resource.origin
 
@@ -75,6 +76,12 @@ class Known:
         bridge = self.bridges.get(network)
         found = self.addresses.get((network, bridge.interface), []) if bridge else []
         return [parse_interface(address) for address in found]
+
+    def subnets_held(self, network: str) -> list[Subnet]:
+        """The subnets of ``stack/key``: as its policy has them, then as addresses on its bridge, which others add, say."""
+        policy = self.policies.get(network)
+        named = [parse_subnet(subnet) for subnet in policy.subnets] if policy else []
+        return [*named, *(subnet for _, subnet in self.subnets_of(network))]
 
     def foreign_members(self, network_name: str) -> set[int]:
         """Addresses that containers of stacks out of scope have on a network."""

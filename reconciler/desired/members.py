@@ -93,6 +93,11 @@ def _claim(
         message = f"address {text(family, address)} is outside network {member.network.name} ({subnets})"
         problems.append(Problem(message, place))
         return
+    first, last = pool.subnet.usable
+    if not first <= address <= last:
+        message = f"address {text(family, address)} is the first or last of {pool.subnet}, no container can have it"
+        problems.append(Problem(message, place, "choose another address"))
+        return
     if address in holders:
         message = f"address {text(family, address)} on network {member.network.name} is taken by {holders[address]}"
         problems.append(Problem(message, place, "choose another address"))
@@ -105,9 +110,7 @@ def _give(family: int, address: int, pool: PlannedPool, member: Member, holders:
     member.addresses[family] = pool.subnet.with_length(text(family, address))
 
 
-def _keep(
-    family: int, pools: tuple[PlannedPool, ...], member: Member, known: Known, holders: dict[int, str]
-) -> bool:
+def _keep(family: int, pools: tuple[PlannedPool, ...], member: Member, known: Known, holders: dict[int, str]) -> bool:
     """Whether the member has an address already that it may keep."""
     endpoint = known.endpoint(member.container, member.network.name)
     if endpoint is None:

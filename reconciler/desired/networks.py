@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from reconciler.desired.known import Known
 from reconciler.desired.subnet import Subnet, in_hash_order, number, parse_subnet, text
@@ -56,43 +57,56 @@ def used_networks(manifest: Manifest) -> list[Network]:
 
 
 class SubnetChooser:
-    """Subnets for all networks of a run: given ones first, then what is there, then free choices by hash."""
+    """Subnets for all networks of a run: given ones first, then what is there, then free choices by hash.
+
+    A subnet that a network has already stays, even if a route of the host has come to overlap it since.
+    """
 
     def __init__(self, known: Known, problems: list[Problem]) -> None:
         self._known = known
         self._problems = problems
-        self._taken: list[tuple[Subnet, str]] = [
-            (subnet, "a route or address of the host") for subnet in known.taken_subnets
-        ]
-        for bridge in known.bridges.values():
-            if bridge.owner not in known.scope:
-                self._taken += [
-                    (subnet, f"network {bridge.network_name} of stack {bridge.owner}")
-                    for _, subnet in known.subnets_of(bridge.network)
-                ]
+        self._of_host = [(subnet, "a route or address of the host") for subnet in known.taken_subnets]
+        self._of_networks: list[tuple[Subnet, str]] = []
+        for network in sorted({*known.bridges, *known.policies}):
+            stack, _, key = network.partition("/")
+            if stack not in known.scope:
+                holder = f"network {key} of stack {stack}"
+                self._of_networks += [(subnet, holder) for subnet in dict.fromkeys(known.subnets_held(network))]
 
-    def claim(self, subnet: Subnet, holder: str, source: Source | None) -> None:
-        """Take a given subnet; who has it already is named in the problem."""
-        for taken, by in self._taken:
-            if subnet.overlaps(taken):
-                message = f"subnet {subnet} of {holder} overlaps {taken}, {by}"
-                self._problems.append(Problem(message, source, "choose another subnet"))
-                break
-        self._taken.append((subnet, holder))
+    def claim(self, subnet: Subnet, identity: str, network: Network, source: Source | None) -> None:
+        """Take a given subnet for ``stack/key``; who has it already is named in the problem."""
+        overlapped = self._overlapped(subnet, new=subnet not in self._known.subnets_held(identity))
+        if overlapped:
+            taken, holder = overlapped
+            message = f"subnet {subnet} of network {network.name} overlaps {taken}, {holder}"
+            self._problems.append(Problem(message, source, "choose another subnet"))
+        self._of_networks.append((subnet, f"network {network.name}"))
 
-    def automatic(self, family: int, network: str, members: int) -> Subnet:
-        """The subnet that is there already, or a free one, small but with room for ``members`` twice over."""
-        for _, subnet in self._known.subnets_of(network):
-            if subnet.family == family and not any(subnet.overlaps(taken) for taken, _ in self._taken):
-                self._taken.append((subnet, network))
-                return subnet
-        chosen = next(
-            subnet
-            for subnet in _candidates(family, network, members)
-            if not any(subnet.overlaps(taken) for taken, _ in self._taken)
-        )
-        self._taken.append((chosen, network))
+    def automatic(self, family: int, identity: str, network: Network, members: int) -> Subnet | None:
+        """The subnet that is there already while it has room, or a free one with room for ``members`` twice over.
+
+        None, and a problem, where all are taken.
+        """
+        held = [subnet for subnet in self._known.subnets_held(identity) if subnet.family == family]
+        kept = (subnet for subnet in held if _room(subnet, members) and not self._overlapped(subnet, new=False))
+        free = (subnet for subnet in _candidates(family, identity, members) if not self._overlapped(subnet, new=True))
+        chosen = next(chain(kept, free), None)
+        if chosen is None:
+            message = f"no IPv{family} subnet is free for network {network.name}: routes and networks overlap all"
+            hint = "give it one of its own: ipam.config with a subnet"
+            self._problems.append(Problem(message, network.source, hint))
+        else:
+            self._of_networks.append((chosen, f"network {network.name}"))
         return chosen
+
+    def _overlapped(self, subnet: Subnet, *, new: bool) -> tuple[Subnet, str] | None:
+        taken = chain(self._of_networks, self._of_host) if new else self._of_networks
+        return next((entry for entry in taken if subnet.overlaps(entry[0])), None)
+
+
+def _room(subnet: Subnet, members: int) -> bool:
+    first, last = subnet.usable
+    return last - first >= members  # one is the gateway's
 
 
 def _candidates(family: int, network: str, members: int) -> Iterable[Subnet]:
@@ -121,7 +135,8 @@ def plan_networks(
     )
     for manifest, network in wanted:
         for pool in network.pools:
-            chooser.claim(parse_subnet(pool.subnet), f"network {network.name}", pool.source or network.source)
+            identity = f"{manifest.stack}/{network.key}"
+            chooser.claim(parse_subnet(pool.subnet), identity, network, pool.source or network.source)
         _check_name(manifest, network, wanted, known, problems)
     names = _InterfaceNames(known)
     planned = {}
@@ -134,8 +149,10 @@ def plan_networks(
         )
         pools = [_given(network, index, problems) for index in range(len(network.pools))]
         for family, enabled in ((4, network.enable_ipv4), (6, network.enable_ipv6)):
-            if enabled and not any(pool.subnet.family == family for pool in pools):
-                pools.append(_whole(chooser.automatic(family, identity, members)))
+            given = any(pool.subnet.family == family for pool in pools)
+            chosen = chooser.automatic(family, identity, network, members) if enabled and not given else None
+            if chosen:
+                pools.append(_whole(chosen))
         planned[identity] = PlannedNetwork(
             owner=manifest.stack,
             network=identity,
@@ -159,11 +176,14 @@ def external_network(network: Network, known: Known, planned: dict[str, PlannedN
     bridge = known.bridges_by_name.get(network.name)
     if bridge is None or bridge.owner in known.scope:
         return None
-    pools = tuple(
-        PlannedPool(subnet, address, *subnet.usable) for address, subnet in known.subnets_of(bridge.network)
-    )
+    pools = tuple(PlannedPool(subnet, address, *subnet.usable) for address, subnet in known.subnets_of(bridge.network))
     policy = known.policies.get(bridge.network)
-    options = BridgeOptions(mtu=bridge.mtu, icc=not bridge.nf_call)
+    options = BridgeOptions(
+        mtu=bridge.mtu,
+        icc=not bridge.nf_call,
+        gateway_mode_ipv4=policy.mode4 if policy else "nat",
+        gateway_mode_ipv6=policy.mode6 if policy else "nat",
+    )
     return PlannedNetwork(
         owner=bridge.owner,
         network=bridge.network,
@@ -193,7 +213,9 @@ def _check_name(
     bridge = known.bridges_by_name.get(network.name)
     if bridge and bridge.owner not in known.scope:
         message = f"network {network.name} belongs to stack {bridge.owner}"
-        problems.append(Problem(message, network.source, "say external: true to join it, or give this one another name"))
+        problems.append(
+            Problem(message, network.source, "say external: true to join it, or give this one another name")
+        )
 
 
 def _given(network: Network, index: int, problems: list[Problem]) -> PlannedPool:

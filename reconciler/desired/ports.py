@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from reconciler.desired.known import Known
 from reconciler.desired.members import Member
@@ -13,6 +13,7 @@ from reconciler.errors import Problem, Source
 from reconciler.firewall.policy import PublishedPort
 from reconciler.manifest.model import PortMapping
 
+_LAST_PORT = 65535
 _WILDCARD = {4: "0.0.0.0", 6: "::"}  # noqa: S104  # what a port is published on, nothing is bound here
 
 
@@ -38,153 +39,159 @@ class Wish:
         """Family and host address of each binding that it asks for."""
         return [(exit_.family, self.mapping.host_address or exit_.binding) for exit_ in self.exits if not exit_.routed]
 
+    def published(self, port: int) -> list[PublishedPort]:
+        """What it becomes with that port of the host."""
+        return [
+            PublishedPort(
+                owner=self.container.partition("/")[0],
+                container=self.container,
+                protocol=self.mapping.protocol,
+                host_address=exit_.address if exit_.routed else self.mapping.host_address or exit_.binding,
+                host_port=self.mapping.target if exit_.routed else port,
+                target_address=exit_.address,
+                target_port=self.mapping.target,
+                routed=exit_.routed,
+                source=self.mapping.source,
+            )
+            for exit_ in self.exits
+        ]
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Who has a port on which address, in words, and the place where it is asked for."""
+
+    address: str
+    name: str
+    source: Source | None = None
+
+
 class _Claims:
     """Who holds which host port. Two claims meet where one address is the other's or a wildcard."""
 
-    holders: dict[tuple[int, str, int], list[tuple[str, str, Source | None]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    def __init__(self) -> None:
+        self._holders: dict[tuple[int, str, int], list[_Holder]] = defaultdict(list)
 
-    def conflict(self, family: int, protocol: str, address: str, port: int) -> tuple[str, Source | None] | None:
-        for held, holder, source in self.holders.get((family, protocol, port), ()):
-            if held == address or _WILDCARD[family] in {held, address}:
-                return holder, source
+    def conflict(self, family: int, protocol: str, address: str, port: int) -> _Holder | None:
+        for holder in self._holders.get((family, protocol, port), ()):
+            if holder.address == address or _WILDCARD[family] in {holder.address, address}:
+                return holder
         return None
 
-    def add(self, family: int, protocol: str, address: str, port: int, holder: str, source: Source | None) -> None:
-        self.holders[family, protocol, port].append((address, holder, source))
+    def add(self, family: int, protocol: str, port: int, holder: _Holder) -> None:
+        self._holders[family, protocol, port].append(holder)
 
 
 def publish(wishes: Iterable[Wish], known: Known, problems: list[Problem]) -> list[PublishedPort]:
     """Every published port of the run, host ports dealt out."""
-    claims = _claims_of_others(known)
-    foreign = _foreign(known)
-    present = {port.key for ports in known.ports.values() for port in ports}
-    fixed, free = [], []
-    for wish in sorted(wishes, key=lambda wish: (wish.container, wish.mapping.target, wish.mapping.protocol)):
+    dealer = _Dealer(known, problems)
+    fixed: list[Wish] = []
+    free: list[Wish] = []
+    for wish in sorted(wishes, key=_order):
         span = wish.mapping.published
         (fixed if span and span[0] == span[1] else free).append(wish)
-    chosen: list[tuple[Wish, int]] = []
-    for wish in fixed:
-        port = wish.mapping.published[0] if wish.mapping.published else 0
-        if _claim_fixed(wish, port, claims, foreign, present, problems):
-            chosen.append((wish, port))
-    waiting = []
-    for wish in free:
-        kept = _present_port(wish, known, claims)
-        if kept:
-            _claim(wish, kept, claims)
-            chosen.append((wish, kept))
-        else:
-            waiting.append(wish)
-    for wish in waiting:
-        port = _choose(wish, known, claims, foreign, problems)
-        if port:
-            chosen.append((wish, port))
-    return [published for wish, port in chosen for published in _resources(wish, port)]
+    dealt = [(wish, dealer.take(wish)) for wish in fixed]
+    kept = [(wish, dealer.keep(wish)) for wish in free]
+    waiting = [wish for wish, port in kept if port is None]
+    dealt += [*kept, *((wish, dealer.choose(wish)) for wish in waiting)]
+    # Two mappings of one port that is open at its own address are the same.
+    found = {published.key: published for wish, port in dealt if port is not None for published in wish.published(port)}
+    return list(found.values())
 
 
-def _claims_of_others(known: Known) -> _Claims:
-    claims = _Claims()
-    for ports in known.ports.values():
-        for port in ports:
-            if port.owner not in known.scope and not port.routed:
-                claims.add(port.family, port.protocol, port.host_address, port.host_port, port.container, None)
-    return claims
-
-
-def _foreign(known: Known) -> _Claims:
-    claims = _Claims()
-    for listener in known.observation.facts.listeners:
-        family = 6 if ":" in listener.address else 4
-        claims.add(family, listener.protocol, listener.address, listener.port, listener.process, None)
-    return claims
-
-
-def _claim(wish: Wish, port: int, claims: _Claims) -> None:
-    for family, address in wish.hosts():
-        holder = f"container {wish.container.partition('/')[2]}"
-        claims.add(family, wish.mapping.protocol, address, port, holder, wish.mapping.source)
-
-
-def _claim_fixed(
-    wish: Wish, port: int, claims: _Claims, foreign: _Claims, present: set[object], problems: list[Problem]
-) -> bool:
+def _order(wish: Wish) -> tuple[int, str, int, str, str]:
+    # The range that ends first chooses first: so every range finds a port if any choice serves all of them.
     mapping = wish.mapping
-    for family, address in wish.hosts():
-        found = claims.conflict(family, mapping.protocol, address, port)
-        if found:
-            holder, source = found
-            where = f"; first at {source} ({holder})" if source else f" by {holder}"
-            message = f"port {port}/{mapping.protocol} is published twice{where}" if source else (
-                f"port {port}/{mapping.protocol} is already published{where}"
+    last = mapping.published[1] if mapping.published else _LAST_PORT + 1
+    return (last, wish.container, mapping.target, mapping.protocol, mapping.host_address or "")
+
+
+class _Dealer:
+    """Deals out host ports, beside what other stacks and foreign programs hold."""
+
+    def __init__(self, known: Known, problems: list[Problem]) -> None:
+        self._known = known
+        self._problems = problems
+        self._claims = _Claims()
+        self._foreign = _Claims()
+        for ports in known.ports.values():
+            for port in ports:
+                if port.owner not in known.scope and not port.routed:
+                    holder = _Holder(port.host_address, f"container {port.container}")
+                    self._claims.add(port.family, port.protocol, port.host_port, holder)
+        for listener in known.observation.facts.listeners:
+            family = 6 if ":" in listener.address else 4
+            holder = _Holder(listener.address, listener.process)
+            self._foreign.add(family, listener.protocol, listener.port, holder)
+
+    def take(self, wish: Wish) -> int | None:
+        """The fixed port of a mapping; None, and a problem, where somebody else has it."""
+        mapping = wish.mapping
+        port = mapping.published[0] if mapping.published else mapping.target
+        what = f"port {port}/{mapping.protocol}"
+        other = self._conflict(self._claims, wish, port)
+        if other and other.source:
+            message, hint = (
+                f"{what} is published twice; first at {other.source} ({other.name})",
+                "give one of them another host port",
             )
-            problems.append(Problem(message, mapping.source, "give one of them another host port"))
-            return False
-        taken = foreign.conflict(family, mapping.protocol, address, port)
-        if taken and not any(published.key in present for published in _resources(wish, port)):
-            message = f"port {port}/{mapping.protocol} of the host is in use by {taken[0]}"
-            problems.append(Problem(message, mapping.source, "stop it, or publish another host port"))
-            return False
-    _claim(wish, port, claims)
-    return True
+        elif other:
+            message, hint = f"{what} is published already by {other.name}", "give one of them another host port"
+        elif foreign := self._conflict(self._foreign, wish, port):
+            message, hint = f"{what} of the host is in use by {foreign.name}", "stop it, or publish another host port"
+        else:
+            return self._claim(wish, port)
+        self._problems.append(Problem(message, mapping.source, hint))
+        return None
 
+    def keep(self, wish: Wish) -> int | None:
+        """The host port that this very mapping has already, if it may stay."""
+        hosts = {address for _, address in wish.hosts()}
+        first, last = wish.mapping.published or (1, _LAST_PORT)
+        for port in self._known.ports.get(wish.container, ()):
+            same = (port.target_port, port.protocol) == (wish.mapping.target, wish.mapping.protocol)
+            inside = port.host_address in hosts and first <= port.host_port <= last
+            if same and inside and not port.routed and self._free(wish, port.host_port):
+                return self._claim(wish, port.host_port)
+        return None
 
-def _free(wish: Wish, port: int, *claims: _Claims) -> bool:
-    return not any(
-        held.conflict(family, wish.mapping.protocol, address, port) for held in claims for family, address in wish.hosts()
-    )
+    def choose(self, wish: Wish) -> int | None:
+        """A free port of the mapping's range, or of the kernel's for dynamic ports; None, and a problem, without one."""
+        mapping = wish.mapping
+        if not wish.hosts():
+            return mapping.target
+        first, last = mapping.published or self._known.observation.facts.ephemeral_ports
+        names = (wish.container, str(mapping.target), mapping.protocol, mapping.host_address or "")
+        # A range that was given is filled from its beginning; a dynamic port is a hash of names.
+        order = range(first, last + 1) if mapping.published else in_hash_order(first, last, "port", *names)
+        port = next((port for port in order if self._free(wish, port)), None)
+        if port is None:
+            message = f"no free host port between {first} and {last} for {mapping.target}/{mapping.protocol}"
+            self._problems.append(Problem(message, mapping.source, "widen the range"))
+            return None
+        return self._claim(wish, port)
 
+    def _claim(self, wish: Wish, port: int) -> int:
+        name = f"container {wish.container.partition('/')[2]}"
+        for family, address in wish.hosts():
+            self._claims.add(family, wish.mapping.protocol, port, _Holder(address, name, wish.mapping.source))
+        return port
 
-def _present_port(wish: Wish, known: Known, claims: _Claims) -> int | None:
-    """The host port that this very mapping has already."""
-    hosts = {address for _, address in wish.hosts()}
-    first, last = wish.mapping.published or (1, 65535)
-    for port in known.ports.get(wish.container, ()):
-        same = (port.target_port, port.protocol) == (wish.mapping.target, wish.mapping.protocol)
-        inside = port.host_address in hosts and first <= port.host_port <= last
-        if same and inside and not port.routed and _free(wish, port.host_port, claims):
-            return port.host_port
-    return None
+    def _free(self, wish: Wish, port: int) -> bool:
+        return not (self._conflict(self._claims, wish, port) or self._conflict(self._foreign, wish, port))
 
+    def _conflict(self, claims: _Claims, wish: Wish, port: int) -> _Holder | None:
+        for family, address in wish.hosts():
+            holder = claims.conflict(family, wish.mapping.protocol, address, port)
+            if holder and not (claims is self._foreign and self._is_ours(wish, port, address)):
+                return holder
+        return None
 
-def _choose(
-    wish: Wish, known: Known, claims: _Claims, foreign: _Claims, problems: list[Problem]
-) -> int | None:
-    mapping = wish.mapping
-    if not wish.hosts():
-        return mapping.target
-    first, last = mapping.published or known.observation.facts.ephemeral_ports
-    names = (wish.container, str(mapping.target), mapping.protocol, mapping.host_address or "")
-    # A range that was given is filled from its beginning; a dynamic port is a hash of names.
-    order = range(first, last + 1) if mapping.published else in_hash_order(first, last, "port", *names)
-    for port in order:
-        if _free(wish, port, claims, foreign):
-            _claim(wish, port, claims)
-            return port
-    message = f"no free host port between {first} and {last} for {mapping.target}/{mapping.protocol}"
-    problems.append(Problem(message, mapping.source, "widen the range"))
-    return None
-
-
-def _resources(wish: Wish, port: int) -> list[PublishedPort]:
-    mapping = wish.mapping
-    return [
-        PublishedPort(
-            owner=wish.container.partition("/")[0],
-            container=wish.container,
-            protocol=mapping.protocol,
-            host_address=exit_.address if exit_.routed else mapping.host_address or exit_.binding,
-            host_port=mapping.target if exit_.routed else port,
-            target_address=exit_.address,
-            target_port=mapping.target,
-            routed=exit_.routed,
-            source=mapping.source,
-        )
-        for exit_ in wish.exits
-    ]
+    def _is_ours(self, wish: Wish, port: int, address: str) -> bool:
+        """Whether the container has that very port already: then whoever else is seen there does not hinder it."""
+        wanted = (wish.mapping.protocol, address, port)
+        ports = self._known.ports.get(wish.container, ())
+        return any((held.protocol, held.host_address, held.host_port) == wanted for held in ports)
 
 
 def exits_of(members: list[Member], mapping: PortMapping) -> tuple[Exit, ...]:
@@ -198,10 +205,10 @@ def exits_of(members: list[Member], mapping: PortMapping) -> tuple[Exit, ...]:
         if member is None:
             continue
         options = member.network.options
-        mode = options.gateway_mode_ipv4 if family == 4 else options.gateway_mode_ipv6  # noqa: PLR2004  # the family
+        mode = {4: options.gateway_mode_ipv4, 6: options.gateway_mode_ipv6}[family]
         if mode == "isolated":
             continue
-        binding = options.host_binding_ipv4 if family == 4 and options.host_binding_ipv4 else _WILDCARD[family]  # noqa: PLR2004  # the family
+        binding = {4: options.host_binding_ipv4, 6: None}[family] or _WILDCARD[family]
         exits.append(Exit(family, member.addresses[family].partition("/")[0], binding, mode == "routed"))
     return tuple(exits)
 

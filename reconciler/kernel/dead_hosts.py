@@ -6,7 +6,6 @@ nowhere, or to a namespace with another cookie.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +62,7 @@ def _bury(dead: Host) -> None:
     agent_control.stop(dead.run)
     runtime.stop_many(dead.run, [records.container for records in all_records(dead.run)])
     if PINNED.is_dir():
-        for name in sorted(os.listdir(PINNED)):
-            if dead.namespace_of(name):
-                namespaces.unpin(PINNED / name)
+        for path in sorted(PINNED.iterdir()):
+            if dead.namespace_of(path.name):
+                namespaces.unpin(path)
     shutil.rmtree(dead.run, ignore_errors=True)

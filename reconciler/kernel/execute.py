@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from reconciler.actions import Action, Netlink, StartProcess, StopProcess
 from reconciler.errors import NetapplyError, Problem, Source
+from reconciler.kernel.netlink import RouteSocket
 from reconciler.kernel.perform import Performer
 from reconciler.netlink.encode import patched
 from reconciler.plan.change import Change, Create, Delete, Update
@@ -113,23 +114,17 @@ class Executor:
             self._fail(steps[position].change, text)
 
     def _send(self, queue: list[Queued]) -> list[tuple[int, str]]:
-        sockets = self.performer.sockets
-        inside = sockets.socket(queue[0].request.namespace)
+        inside = self.performer.sockets.socket(queue[0].request.namespace)
         failed: list[tuple[int, str]] = []
         messages, sent = [], []
         for queued in queue:
             request = queued.request
-            body = request.body
             try:
-                for offset, interface in request.fixups:
-                    body = patched(body, offset, inside.index(interface))
+                body = self._filled_in(request, inside)
             except OSError as error:
                 if error.errno not in request.tolerate:
-                    failed.append((queued.position, f"{interface}: {error.strerror}"))
+                    failed.append((queued.position, f"{error.filename or request.namespace}: {error.strerror}"))
                 continue
-            if request.peer_namespace:
-                offset, namespace = request.peer_namespace
-                body = patched(body, offset, sockets.descriptor(namespace))
             messages.append((request.type, request.flags, body))
             sent.append(queued)
         for refusal in inside.request(messages) if messages else ():
@@ -137,6 +132,16 @@ class Executor:
             if refusal.errno not in queued.request.tolerate:
                 failed.append((queued.position, refusal.text or os.strerror(refusal.errno)))
         return failed
+
+    def _filled_in(self, request: Netlink, inside: RouteSocket) -> bytes:
+        """The body with interface indexes and the peer's namespace in their places. Raises OSError."""
+        body = request.body
+        for offset, interface in request.fixups:
+            body = patched(body, offset, inside.index(interface))
+        if request.peer_namespace:
+            offset, namespace = request.peer_namespace
+            body = patched(body, offset, self.performer.sockets.descriptor(namespace))
+        return body
 
     def _guard(self, changes: list[Change], act: Callable[[], None]) -> None:
         try:

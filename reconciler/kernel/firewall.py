@@ -52,9 +52,7 @@ class Firewall:
         others = foreign_rules.read(self._library)
         resources = (*ours, *foreign.observed_accepts(others))
         reason = "chosen with --firewall" if self._choice == "nftables" else "default"
-        return FirewallSight(
-            resources, foreign.wanted_accepts(others), foreign.warnings(others), "nftables", reason
-        )
+        return FirewallSight(resources, foreign.wanted_accepts(others), foreign.warnings(others), "nftables", reason)
 
     def observe_policies(self) -> tuple[Resource, ...]:
         """The policies only, and the rules in foreign tables."""

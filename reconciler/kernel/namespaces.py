@@ -87,7 +87,7 @@ def unpin(path: Path) -> None:
 def is_pinned(path: Path) -> bool:
     """Whether a namespace, and not a mere file, stands there."""
     try:
-        return os.stat(path).st_dev != os.stat(path.parent).st_dev
+        return path.stat().st_dev != path.parent.stat().st_dev
     except FileNotFoundError:
         return False
 

@@ -53,7 +53,11 @@ class RouteSocket:
     def index(self, interface: str) -> int:
         """The interface's index. Raises OSError(ENODEV)."""
         request = struct.pack("16si", interface.encode(), 0)
-        return int(struct.unpack_from("16si", fcntl.ioctl(self._socket, _SIOCGIFINDEX, request))[1])
+        try:
+            answer = fcntl.ioctl(self._socket, _SIOCGIFINDEX, request)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, interface) from None
+        return int(struct.unpack_from("16si", answer)[1])
 
     def has(self, interface: str) -> bool:
         """Whether there is an interface of that name."""
@@ -95,11 +99,12 @@ class RouteSocket:
 
         Starts again when the kernel says that the set changed meanwhile (NLM_F_DUMP_INTR).
         """
-        for _ in range(5):
+        attempts = 5
+        while True:
+            attempts -= 1
             records, interrupted = self._dump_once(kind, header, read)
-            if not interrupted:
-                break
-        return records
+            if not interrupted or not attempts:
+                return records
 
     def _dump_once(
         self, kind: int, header: bytes, read: Callable[[bytes, int, int], _RECORD]
@@ -156,4 +161,4 @@ def routes(route_socket: RouteSocket, family: int, table: int) -> list[decode.Ro
 
 def names(records: Iterable[decode.LinkRecord]) -> dict[int, str]:
     """Interface names by index."""
-    return {record.index: record.name for record in records}
+    return {record.link_index: record.name for record in records}

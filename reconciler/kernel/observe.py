@@ -68,16 +68,16 @@ def _sandbox_sysctls(host: Host, only: frozenset[str] | None) -> Iterator[Resour
 
 def subnets_of_others(found: HostLinks) -> tuple[str, ...]:
     """Destinations of routes and networks of addresses that are not on links of ours."""
-    ours = {link.index for link in found.links if link.group == LINK_GROUP}
+    ours = {link.link_index for link in found.links if link.group == LINK_GROUP}
     taken = {
         route.destination
         for route in found.routes
-        if route.index not in ours and route.protocol != ROUTE_PROTOCOL and not route.destination.endswith("/0")
+        if route.link_index not in ours and route.protocol != ROUTE_PROTOCOL and not route.destination.endswith("/0")
     }
     taken |= {
         address.address
         for address in found.addresses
-        if address.index not in ours and address.scope not in {c.RT_SCOPE_LINK, c.RT_SCOPE_HOST}
+        if address.link_index not in ours and address.scope not in {c.RT_SCOPE_LINK, c.RT_SCOPE_HOST}
     }
     return tuple(sorted(destination for destination in taken if not destination.startswith("fe80:")))
 
@@ -97,4 +97,3 @@ def ephemeral_ports() -> tuple[int, int]:
     """The kernel's range for dynamic ports (kernel: networking/ip-sysctl, ip_local_port_range)."""
     words = (sysctl.read(_EPHEMERAL) or "").split()
     return (int(words[0]), int(words[1])) if len(words) == 2 else (49153, 65535)  # noqa: PLR2004  # first and last
-

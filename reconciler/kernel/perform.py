@@ -29,32 +29,34 @@ class Performer:
         self.sockets = NamespaceSockets(self.host)
 
     def perform(self, action: a.Action) -> None:
-        """Perform one action that is neither a netlink request nor the firewall's."""
-        host = self.host
+        """Perform one action that is neither a netlink request, nor the firewall's, nor a command's."""
         match action:
-            case a.MakeNamespace(namespace, label, ipv6):
-                sandbox.make(host, self.sockets, namespace, label, ipv6=ipv6)
-            case a.ConfigureNamespace(namespace, label, switch):
-                sandbox.configure(host, self.sockets, namespace, label, ipv6=switch)
-            case a.RemoveNamespace(namespace):
-                self._remove_namespace(namespace)
+            case a.MakeNamespace() | a.ConfigureNamespace() | a.RemoveNamespace():
+                self._perform_on_namespace(action)
             case a.WriteLinkSysctl(interface, sysctl_class, name, value):
                 sysctl.write_if_present(f"{sysctl_class}/{interface}/{name}", value)
             case a.WriteSysctl(namespace, name, value):
                 self._write_sysctl(namespace, name, value)
             case a.RestoreSysctl(namespace, name):
                 self._restore_sysctl(namespace, name)
-            case a.StopProcess(container):
-                runtime.stop(host.run, container)
             case a.StartAgent():
-                agent_control.start(host.run)
+                agent_control.start(self.host.run)
             case a.StopAgent():
-                agent_control.stop(host.run)
+                agent_control.stop(self.host.run)
             case a.HoldPorts(stack, pins):
-                agent_control.load(host.run, stack, pins)
+                agent_control.load(self.host.run, stack, pins)
             case _:
                 message = f"no performer for {action}"
                 raise TypeError(message)
+
+    def _perform_on_namespace(self, action: a.MakeNamespace | a.ConfigureNamespace | a.RemoveNamespace) -> None:
+        match action:
+            case a.MakeNamespace(namespace, label, ipv6):
+                sandbox.make(self.host, self.sockets, namespace, label, ipv6=ipv6)
+            case a.ConfigureNamespace(namespace, label, switch):
+                sandbox.configure(self.host, self.sockets, namespace, label, ipv6=switch)
+            case a.RemoveNamespace(namespace):
+                self._remove_namespace(namespace)
 
     def start_processes(self, starts: Sequence[a.StartProcess]) -> dict[str, NetapplyError]:
         """Start commands together; the failures, by container."""

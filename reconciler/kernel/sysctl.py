@@ -8,7 +8,6 @@ networking/ip-sysctl, ip_forward), so those are recorded and put back too.
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def before(name: str) -> dict[str, str]:
     values = {name: read(name) or ""}
     folder, settings = _COMPANIONS.get(name, ("", ()))
     if folder:
-        for interface in sorted(os.listdir(_ROOT / folder)):
+        for interface in sorted(path.name for path in (_ROOT / folder).iterdir()):
             for setting in settings:
                 companion = f"{folder}/{interface}/{setting}"
                 value = read(companion)

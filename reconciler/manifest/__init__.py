@@ -22,19 +22,22 @@ def load(
     environment: Mapping[str, str],
     stdin: str | bytes | None = None,
     profiles: Sequence[str] = (),
+    env_files: Sequence[Path | str] | None = None,
 ) -> Manifest:
     """Read one stack from a file, or from several that are merged as Compose does it.
 
     ``paths`` are files as the user named them, ``-`` for the text of ``stdin``.
     ``stack_name`` (``-p``) overrides the stack's name. ``environment`` is what variables
-    are taken from. ``profiles`` are active besides those of ``COMPOSE_PROFILES``.
+    are taken from; it goes before ``env_files`` (``--env-file``), which stand for the
+    ``.env`` beside the first file. ``profiles`` are active besides ``COMPOSE_PROFILES``.
 
     Raises:
         NetapplyError: with all that is wrong, each fault with its place.
     """
-    from reconciler.manifest import loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
+    from reconciler.manifest import documents, loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
 
-    return loading.load(paths, stack_name=stack_name, environment=environment, stdin=stdin, profiles=profiles)
+    run = documents.Run(environment, stdin, tuple(profiles), None if env_files is None else _texts(env_files))
+    return loading.load(_texts(paths), stack_name, run)
 
 
 def stacks(
@@ -46,6 +49,7 @@ def stacks(
     directory: Path | str = ".",
     stdin: str | bytes | None = None,
     profiles: Sequence[str] = (),
+    env_files: Sequence[Path | str] | None = None,
 ) -> tuple[Manifest, ...]:
     """Read all stacks of a run.
 
@@ -58,14 +62,11 @@ def stacks(
         NetapplyError: with all that is wrong in all of them; two stacks of one name;
             ``stack_name`` for several stacks.
     """
-    from reconciler.manifest import loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
+    from reconciler.manifest import documents, loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
 
-    return loading.stacks(
-        file_arguments,
-        merged=merged,
-        stack_name=stack_name,
-        environment=environment,
-        directory=directory,
-        stdin=stdin,
-        profiles=profiles,
-    )
+    run = documents.Run(environment, stdin, tuple(profiles), None if env_files is None else _texts(env_files))
+    return loading.stacks(_texts(file_arguments), _texts(merged), stack_name, str(directory), run)
+
+
+def _texts(paths: Sequence[Path | str]) -> tuple[str, ...]:
+    return tuple(str(path) for path in paths)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from reconciler.manifest.addresses import parse_address, parse_interface_name, parse_mac
@@ -53,7 +52,7 @@ def convert_container(
         environment=convert_environment(part.environment, name, context, process_environment),
         working_dir=part.working_dir or None,
         user=part.user or None,
-        rootfs=str(PurePosixPath(context.directory, part.rootfs)) if part.rootfs else None,
+        rootfs=part.rootfs or None,
         sysctls=convert_sysctls(part.sysctls, name, mode, context),
         source=source,
     )

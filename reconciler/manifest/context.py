@@ -23,11 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One stack under conversion. ``directory`` is what relative paths in it start from."""
+    """One stack under conversion."""
 
     root: Mapping
     stack_name: str
-    directory: str
     faults: Faults
     container_names: dict[str, str] = field(default_factory=dict)
     """The containers' keys by their ``container_name``."""

@@ -146,8 +146,9 @@ def _found(node: Node | None, path: Path) -> str:
 def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
     key = str(path[-1])
     source = key_place(root, path)
-    if key.startswith("\0"):
-        return
+    parent = child(root, path[:-1])
+    if isinstance(parent, Mapping) and key in parent.keys and not isinstance(parent.keys[key].value, str):
+        return  # noted already: not text
     for pattern, (part, unused) in _PARTS.items():
         if len(pattern) == len(path) - 1 and all(p in {"*", str(step)} for p, step in zip(pattern, path, strict=False)):
             known = set(part.model_fields) | unused

@@ -32,7 +32,7 @@ _WANTED_LINK = frozenset(
 class LinkRecord(NamedTuple):
     """A link as the kernel reports it. ``peer_index`` and ``master_index`` are 0 where there is none."""
 
-    index: int
+    link_index: int
     name: str
     up: bool
     mac: str
@@ -52,7 +52,7 @@ class LinkRecord(NamedTuple):
 class AddressRecord(NamedTuple):
     """An address: ``address`` with its prefix length, as ``172.18.0.2/16``."""
 
-    index: int
+    link_index: int
     family: int
     address: str
     scope: int
@@ -64,7 +64,7 @@ class RouteRecord(NamedTuple):
     family: int
     destination: str
     gateway: str
-    index: int
+    link_index: int
     metric: int
     protocol: int
     kind: int
@@ -95,7 +95,7 @@ def attributes(data: bytes, offset: int, end: int) -> dict[int, tuple[int, int]]
 
 
 def _u32(data: bytes, span: tuple[int, int] | None) -> int:
-    return _U32.unpack_from(data, span[0])[0] if span else 0  # type: ignore[no-any-return]  # struct gives Any
+    return _U32.unpack_from(data, span[0])[0] if span else 0
 
 
 def _text(data: bytes, span: tuple[int, int] | None) -> str:

@@ -123,20 +123,19 @@ def order(changes: tuple[Change, ...], observed: State, desired: State) -> tuple
 
 
 def _stage(change: Change, recreated: set[Key], observed: State, desired: State) -> Stage:
-    removing = isinstance(change, Delete)
-    if owner_of(change) == HOST_OWNER:
-        return Stage.HOST_REMOVE if removing else Stage.HOST
     kind = change.key.kind
-    if not removing:
-        return _STAGE_OF_CHANGE[kind]
+    if not isinstance(change, Delete):
+        return Stage.HOST if owner_of(change) == HOST_OWNER else _STAGE_OF_CHANGE[kind]
+    if owner_of(change) == HOST_OWNER:
+        return Stage.HOST_REMOVE
     if change.key in recreated:
         return Stage.PUBLISH if kind is Kind.PORT else Stage.CLEAR
-    sandbox = Key(Kind.NAMESPACE, change.before.sandbox)
     if kind is Kind.LINK and not change.before.sandbox:
         return Stage.UNFENCE  # a bridge, which its ports leave before
+    sandbox = Key(Kind.NAMESPACE, change.before.sandbox)
     if change.implied or (sandbox in observed and sandbox not in desired):
         # It goes with its namespace, after the point of no return, unless it stands in the way now.
-        return Stage.PUBLISH if kind is Kind.PORT else max(_STAGE_OF_DELETE[kind], Stage.REMOVE)
+        return max(_STAGE_OF_DELETE[kind], Stage.REMOVE)
     return _STAGE_OF_DELETE[kind]
 
 

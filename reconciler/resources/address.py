@@ -60,6 +60,7 @@ class Address:
         return (self._request(c.RTM_NEWADDR, c.NLM_F_CREATE | c.NLM_F_EXCL, frozenset({EEXIST})),)
 
     def update(self, before: Address) -> tuple[Action, ...]:
+        del before  # nothing of an address changes in place
         return ()
 
     def delete(self) -> tuple[Action, ...]:

@@ -107,9 +107,7 @@ class Bridge:
 
     def _calls(self) -> bytes:
         value = int(self.nf_call)
-        return nest(
-            c.IFLA_INFO_DATA, u8(c.IFLA_BR_NF_CALL_IPTABLES, value), u8(c.IFLA_BR_NF_CALL_IP6TABLES, value)
-        )
+        return nest(c.IFLA_INFO_DATA, u8(c.IFLA_BR_NF_CALL_IPTABLES, value), u8(c.IFLA_BR_NF_CALL_IP6TABLES, value))
 
     def _ipv6(self) -> tuple[Action, ...]:
         return (WriteLinkSysctl(self.interface, "net/ipv6/conf", "disable_ipv6", "0" if self.ipv6 else "1"),)

@@ -161,6 +161,4 @@ _VETH = attribute(c.IFLA_INFO_KIND, b"veth\0")
 _BRIDGE_PORT = attribute(c.IFLA_INFO_SLAVE_KIND, b"bridge\0")
 _GONE = frozenset({ENODEV})
 # An address that replaces another of the same subnet must outlive it (kernel: ip-sysctl, promote_secondaries).
-_PROMOTE = nest(
-    c.IFLA_AF_SPEC, nest(c.AF_INET, nest(c.IFLA_INET_CONF, u32(c.IPV4_DEVCONF_PROMOTE_SECONDARIES, 1)))
-)
+_PROMOTE = nest(c.IFLA_AF_SPEC, nest(c.AF_INET, nest(c.IFLA_INET_CONF, u32(c.IPV4_DEVCONF_PROMOTE_SECONDARIES, 1))))

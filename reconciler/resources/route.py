@@ -62,7 +62,9 @@ class Route:
 
     def describe(self) -> str:
         default = self.destination in {"0.0.0.0/0", "::/0"}
-        return f"{'default route' if default else f'route to {self.destination}'} via {self.gateway} on {self.interface}"
+        return (
+            f"{'default route' if default else f'route to {self.destination}'} via {self.gateway} on {self.interface}"
+        )
 
     def record(self) -> Mapping[str, Any]:
         return {

@@ -53,6 +53,7 @@ class Sysctl:
         return (WriteSysctl(self.namespace, self.name, self.value),)
 
     def update(self, before: Sysctl) -> tuple[Action, ...]:
+        del before  # it is the value before us that is recorded, whatever was set since
         return self.create()
 
     def delete(self) -> tuple[Action, ...]:

@@ -469,6 +469,30 @@ def test_whatever_a_killed_start_left_the_next_one_and_a_stop_clear_it(folder: F
     assert list(processes_in({identity(sandbox.path)})) == []
 
 
+class CutOff(BaseException):
+    """What a test raises in the starter, whose monitor then goes on alone."""
+
+
+@pytest.mark.parametrize("milliseconds", [0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8])
+def test_a_stop_meets_a_runtime_in_any_state(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, milliseconds: float
+) -> None:
+    sandbox = folder.sandbox()
+
+    def cut_off(*_arguments: object) -> None:
+        time.sleep(milliseconds / 1000)
+        raise CutOff
+
+    monkeypatch.setattr("reconciler.kernel.runtime_start._await_starts", cut_off)
+    with pytest.raises(CutOff):
+        folder.start("sleep", "100")
+    begun = time.monotonic()
+    folder.stop()
+    assert time.monotonic() - begun < 2
+    assert list(processes_in({identity(sandbox.path)})) == []
+    assert folder.left() == []
+
+
 def test_a_killed_stop_is_finished_by_the_next(folder: Folder) -> None:
     folder.sandbox()
     folder.start("sleep", "100")

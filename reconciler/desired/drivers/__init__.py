@@ -19,9 +19,7 @@ class Driver(Protocol):
         """What the network itself needs."""
         ...
 
-    def member_resources(
-        self, member: Member, interface: str, known: Known, taken: set[str]
-    ) -> Iterable[Resource]:
+    def member_resources(self, member: Member, interface: str, known: Known, taken: set[str]) -> Iterable[Resource]:
         """What one container's place on it needs; ``taken`` are host interface names that are in use."""
         ...
 

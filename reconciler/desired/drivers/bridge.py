@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 
 from reconciler.desired.known import Known
 from reconciler.desired.members import Member
@@ -66,15 +67,13 @@ def _host_interface(member: Member, known: Known, taken: set[str]) -> str:
     present = known.endpoint(member.container, member.network.name)
     if present:
         return present.host_interface
-    attempt = 0
-    while True:
-        name = interface_name(
-            ENDPOINT_PREFIX, member.spec.name, member.container, member.network.network, attempt=attempt
-        )
-        if name not in taken:
-            taken.add(name)
-            return name
-        attempt += 1
+    # A half that lost its other half is removed before this name is needed.
+    going = {half.host_interface for half in known.endpoints.get(member.container, ()) if not half.interface}
+    path = (member.container, member.network.network)
+    names = (interface_name(ENDPOINT_PREFIX, member.spec.name, *path, attempt=attempt) for attempt in count())
+    name = next(name for name in names if name in going or name not in taken)
+    taken.add(name)
+    return name
 
 
 def _without_address(network: PlannedNetwork, family: int) -> bool:

@@ -1,0 +1,143 @@
+"""Changes of firewall policy as edits of our chains in the tables of iptables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.errors import NetapplyError, Problem
+from reconciler.firewall.iptables_layout import CHAINS, TABLES, Layout, jump_to, layout, places, rules_of
+from reconciler.firewall.iptables_parse import mark_of, parse
+from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, Tables
+from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.state import Key, Resource
+
+Pair = tuple[Resource | None, Resource | None]
+"""One object before and after a change; None where it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What becomes of one chain: ``removed`` rules from ``start`` on give way to ``added``.
+
+    ``length`` is how many rules the chain had when this was decided, -1 if it was not there;
+    whoever carries it out refuses a chain of another length.
+    """
+
+    chain: str
+    length: int
+    start: int
+    removed: int
+    added: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableEdit:
+    """Everything that becomes of one table in one commit.
+
+    ``jumps``: base chain -> the one rule at its head that leads to a chain of ours, or None
+    for none; base chains that are not named keep what they have. ``gone``: chains to remove.
+    """
+
+    place: Place
+    edits: tuple[Edit, ...] = ()
+    jumps: tuple[tuple[str, Rule | None], ...] = ()
+    gone: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The edit for JSON."""
+        return {
+            "table": self.place[1],
+            "edits": [[e.chain, e.length, e.start, e.removed, list(e.added)] for e in self.edits],
+            "jumps": dict(self.jumps),
+            "gone": list(self.gone),
+        }
+
+
+def edits(changes: Sequence[Pair], tables: Tables, families: Sequence[int]) -> tuple[TableEdit, ...]:
+    """What makes the tables carry out the policies that stand in them, changed as ``changes`` say.
+
+    Only FirewallBase, NetworkPolicy and PublishedPort count. Everything of ours that is
+    not as it should be is put right too. Deleting the FirewallBase removes all that is ours.
+    The result is in the order in which it is to be carried out.
+
+    Raises NetapplyError for a name or an address that cannot stand in a rule.
+    """
+    before, after = _base(changes)
+    if before and not after:
+        return _all(tables, {place: {} for place in tables}, reversed(TABLES))
+    policies: dict[Key, NetworkPolicy | PublishedPort] = {
+        policy.key: policy for policy in parse(tables, families) if not isinstance(policy, FirewallBase)
+    }
+    for old, new in changes:
+        if isinstance(old, NetworkPolicy | PublishedPort):
+            policies.pop(old.key, None)
+        if isinstance(new, NetworkPolicy | PublishedPort):
+            policies[new.key] = new
+    mark = after.mark if after else mark_of(tables)
+    return _all(tables, layout(policies.values(), mark, families), TABLES)
+
+
+def unsupported(resources: Iterable[Resource]) -> tuple[Problem, ...]:
+    """What of the wanted policies this backend cannot do, at the lines of the manifest that ask for it."""
+    problems: list[Problem] = []
+    for resource in resources:
+        if isinstance(resource, NetworkPolicy | PublishedPort):
+            try:
+                rules_of(resource)
+            except NetapplyError as error:
+                problems += error.problems
+    return tuple(dict.fromkeys(problems))
+
+
+def _base(changes: Sequence[Pair]) -> tuple[FirewallBase | None, FirewallBase | None]:
+    for before, after in changes:
+        if isinstance(before, FirewallBase) or isinstance(after, FirewallBase):
+            return (
+                before if isinstance(before, FirewallBase) else None,
+                after if isinstance(after, FirewallBase) else None,
+            )
+    return None, None
+
+
+def _all(tables: Tables, wanted: Layout, order: Iterable[str]) -> tuple[TableEdit, ...]:
+    found = [
+        _of_table(place, tables.get(place, Table()), wanted[place])
+        for name in order
+        for place in places((4, 6))
+        if place[1] == name and place in wanted
+    ]
+    return tuple(edit for edit in found if edit.edits or edit.jumps or edit.gone)
+
+
+def _of_table(place: Place, table: Table, wanted: Mapping[str, tuple[Rule, ...]]) -> TableEdit:
+    chain_edits = [
+        _edit(name, table.chains.get(name), rules)
+        for name, rules in wanted.items()
+        if table.chains.get(name) != rules
+    ]
+    expected = {base: name for (of, name), base in CHAINS.items() if base and of == place[1] and name in wanted}
+    jumps = []
+    for base in sorted({*table.jumps, *expected}):
+        rule = jump_to(expected[base]) if base in expected else None
+        if table.jumps.get(base, ()) != ((Jump(0, rule),) if rule else ()):
+            jumps.append((base, rule))
+    gone = tuple(sorted(name for name in table.chains if name not in wanted))
+    return TableEdit(place, tuple(chain_edits), tuple(jumps), gone)
+
+
+def _edit(chain: str, old: tuple[Rule, ...] | None, new: tuple[Rule, ...]) -> Edit:
+    """The shortest single span that makes ``old`` into ``new``, so that one port costs one rule."""
+    present = old or ()
+    shorter = min(len(present), len(new))
+    start = next((i for i in range(shorter) if present[i] != new[i]), shorter)
+    left = shorter - start
+    kept = next((i for i in range(left) if present[-1 - i] != new[-1 - i]), left)
+    return Edit(
+        chain,
+        len(present) if old is not None else -1,
+        start,
+        len(present) - kept - start,
+        new[start : len(new) - kept],
+    )

@@ -1,0 +1,69 @@
+"""``include``: other stacks whose containers and networks become part of this one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from reconciler.manifest.faults import suggestion
+from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
+
+if TYPE_CHECKING:
+    from reconciler.manifest.faults import Faults
+
+_KEYS = ("path", "project_directory", "env_file")
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """One entry: files that are merged, and the files of variables that they see.
+
+    All paths are as they can be opened. ``env_files`` None: ``.env`` in ``directory``.
+    """
+
+    paths: tuple[str, ...]
+    directory: str
+    env_files: tuple[str, ...] | None
+    node: Node
+
+
+def take_inclusions(root: Mapping, file: str, faults: Faults) -> tuple[Inclusion, ...]:
+    """The entries of ``include``, which is taken out of the document."""
+    given = root.entries.get("include")
+    if given is None:
+        return ()
+    root.drop("include")
+    if is_null(given):
+        return ()
+    if not isinstance(given, Sequence):
+        faults.add("'include' takes a list", source_of(given), "write include: [FILE]")
+        return ()
+    here = PurePosixPath(file).parent
+    found = (_inclusion(item, here, faults) for item in given.items)
+    return tuple(inclusion for inclusion in found if inclusion)
+
+
+def _inclusion(node: Node, here: PurePosixPath, faults: Faults) -> Inclusion | None:
+    if isinstance(node, Scalar) and node.text:
+        path = here / node.text
+        return Inclusion((str(path),), str(path.parent), None, node)
+    entries: dict[str, Node] = {}
+    if isinstance(node, Mapping):
+        entries = node.entries
+        for key in entries.keys() - set(_KEYS):
+            faults.add(f"unknown key '{key}'", source_of(node.keys[key]), suggestion(key, _KEYS))
+    paths = tuple(str(here / text) for text in _texts(entries.get("path")))
+    if not paths:
+        faults.add("an inclusion without a path", source_of(node), "write - FILE, or - path: FILE")
+        return None
+    given = _texts(entries.get("project_directory"))
+    directory = str(here / given[0]) if given else str(PurePosixPath(paths[0]).parent)
+    files = entries.get("env_file")
+    env_files = None if files is None else tuple(str(here / text) for text in _texts(files))
+    return Inclusion(paths, directory, env_files, node)
+
+
+def _texts(node: Node | None) -> list[str]:
+    items = node.items if isinstance(node, Sequence) else [node]
+    return [item.text for item in items if isinstance(item, Scalar) and item.text]

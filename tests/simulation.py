@@ -1,0 +1,35 @@
+"""A host as a mapping of resources: what a plan does to it, and whether it could be done in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.plan.change import Create, Delete, Update
+from reconciler.plan.plan import Step
+from reconciler.state import Key, Resource, State
+
+
+def simulate(steps: Iterable[Step], observed: State, *, checked: bool = True) -> State:
+    """The state after the steps.
+
+    An AssertionError says where a step could not be done: what it makes is there already,
+    what it changes or removes is not as it says, or, when ``checked``, something that it
+    needs is missing, or something that still needs it is left behind.
+    """
+    host: dict[Key, Resource] = dict(observed.items())
+    steps = list(steps)
+    made = {step.change.key for step in steps if not isinstance(step.change, Delete)} | set(host)
+    for step in steps:
+        change = step.change
+        if not isinstance(change, Create):
+            assert host.pop(change.before.key, None) == change.before, f"{change.before.key} is not as the plan says"
+        if isinstance(change, Update | Create):
+            assert change.key not in host, f"{change.key} is there already"
+            host[change.key] = change.after
+            if checked:
+                missing = [need for need in change.after.needs() if need in made and need not in host]
+                assert not missing, f"{change.key} comes before {missing}"
+        elif checked and not change.implied:
+            left = [key for key, other in host.items() if change.key in other.needs()]
+            assert not left, f"{change.key} goes before {left}"
+    return State(host.values())
