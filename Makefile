@@ -10,6 +10,9 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 # Root needs no sudo, and may not have it. -n: never wait for a password where nobody types.
 SUDO    := $(if $(filter 0,$(shell id -u)),,sudo -n)
+# What runs as root writes nothing into the tree, for it would belong to root; so the byte code is made before.
+AS_ROOT  = $(SUDO) env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1
+COMPILE  = $(BIN)/python -m compileall -q reconciler tests benchmarks
 
 # Debian keeps ip, nft and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -17,7 +20,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 help:
 	@echo 'make demo       a web shop in a throwaway host, from nothing to nothing (KEEP=1: leave it there)'
 	@echo 'make test       all checks and tests; .ci/run does the same'
-	@echo 'make bench      the table of docs/bench: netapply against the kernel alone'
+	@echo 'make bench      how long it takes: netapply against the kernel alone'
 	@echo 'make fuzz       the property tests with many more examples'
 	@echo 'make test-long  the tests that take minutes'
 	@echo 'make install    the command, and rules that keep udev, NetworkManager and networkd off its links'
@@ -38,26 +41,28 @@ unit: $(READY)
 	$(BIN)/pytest tests --ignore=tests/kernel -m 'not long' -n $(WORKERS)
 
 # As root, in mount and network namespaces that the tests make for themselves (tests/kernel/isolation.py).
-# Nothing is written into the tree, for it would belong to root; so the byte code is made before.
 kernel: $(READY)
-	$(BIN)/python -m compileall -q reconciler tests
-	$(SUDO) env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 \
+	$(COMPILE)
+	$(AS_ROOT) \
 	    $(BIN)/python -m pytest tests/kernel -m 'not long' -n $(WORKERS) -p no:cacheprovider
 
 test: check unit kernel
 
 test-long: $(READY)
-	$(SUDO) env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 \
+	$(COMPILE)
+	$(AS_ROOT) \
 	    $(BIN)/python -m pytest tests -m long -n $(WORKERS) -p no:cacheprovider --timeout=1800
 
 fuzz: $(READY)
 	$(BIN)/pytest tests --ignore=tests/kernel -n $(WORKERS) --hypothesis-profile=fuzz --timeout=3600
 
 demo: $(READY)
-	$(SUDO) env PATH="$$PATH" KEEP='$(KEEP)' $(BIN)/python tools/demo.py
+	$(COMPILE)
+	$(AS_ROOT) KEEP='$(KEEP)' $(BIN)/python tools/demo.py
 
 bench: $(READY)
-	$(SUDO) env PATH="$$PATH" $(BIN)/python -m benchmarks.bench $(BENCH)
+	$(COMPILE)
+	$(AS_ROOT) $(BIN)/python -m benchmarks.bench $(BENCH)
 
 install:
 	install -d '$(DESTDIR)$(PREFIX)/lib/netapply' '$(DESTDIR)$(PREFIX)/bin'

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reconciler.desired.build import Scope, desired
+from reconciler.desired.host import lost_records
 from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel.machine import Machine
 from reconciler.observation import Observation
@@ -32,7 +33,8 @@ def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
     observed = observation.state
     steps = order(diff(observed, wanted), observed, wanted)
     facts = observation.facts
-    return Plan(steps, facts.warnings, (facts.backend, facts.backend_reason)), wanted
+    warnings = (*facts.warnings, *lost_records(observed, wanted))
+    return Plan(steps, warnings, (facts.backend, facts.backend_reason)), wanted
 
 
 def apply(machine: Machine, plan: Plan, wanted: State, progress: Progress = lambda _step: None) -> Outcome:

@@ -24,7 +24,6 @@ _COMMANDS = {
     "exec": "execute",
     "logs": "logs",
     "config": "config",
-    "schema": "schema",
 }
 
 

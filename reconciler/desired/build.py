@@ -21,7 +21,7 @@ from reconciler.naming import origin_of
 from reconciler.observation import Observation
 from reconciler.resources.agent import HeldPorts
 from reconciler.resources.namespace import Namespace
-from reconciler.state import HOST_OWNER, Resource, State
+from reconciler.state import Resource, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ def desired(scope: Scope, observation: Observation) -> State:
     planned = plan_networks(scope.manifests, build.known, origins, build.problems)
     _check_drivers(build, planned)
     _check_joined(build, planned)
-    if not build.problems:
-        _containers(build, planned, origins)
+    _containers(build, planned, origins)
     if build.problems:
         raise NetapplyError(build.problems)
     stacks = State(build.resources).merged(build.known.others)
@@ -107,8 +106,10 @@ def _check_joined(build: _Build, planned: dict[str, PlannedNetwork]) -> None:
 
 
 def _check_drivers(build: _Build, planned: dict[str, PlannedNetwork]) -> None:
-    for network in planned.values():
+    """Networks of an unknown kind are taken out, so that the rest can be judged in the same run."""
+    for identity, network in list(planned.items()):
         if network.driver not in DRIVERS:
+            del planned[identity]
             message = f"driver {network.driver} is not supported yet; there is: {', '.join(sorted(DRIVERS))}"
             build.problems.append(Problem(message, network.source))
 
@@ -123,10 +124,8 @@ def _containers(build: _Build, planned: dict[str, PlannedNetwork], origins: dict
             _check_mode(build, container)
             identity = f"{manifest.stack}/{container.name}"
             members[identity] = list(_members(build, identity, container, networks))
-    if not build.problems:
-        place_members((member for found in members.values() for member in found), build.known, build.problems)
-    if not build.problems:
-        _wire(build, members, origins)
+    place_members((member for found in members.values() for member in found), build.known, build.problems)
+    _wire(build, members, origins)
 
 
 def _members(
@@ -150,16 +149,16 @@ def _networks_of(build: _Build, manifest: Manifest, planned: dict[str, PlannedNe
     """The stack's networks by key; an external one that is nowhere is a problem."""
     networks = {}
     for network in used_networks(manifest):
-        if not network.external:
-            networks[network.key] = planned[f"{manifest.stack}/{network.key}"]
-            continue
-        found = external_network(network, build.known, planned)
-        if found is None:
+        if network.external:
+            found = external_network(network, build.known, planned)
+        else:
+            found = planned.get(f"{manifest.stack}/{network.key}")
+        if found:
+            networks[network.key] = found
+        elif network.external:
             message = f"external network {network.name} does not exist on this host"
             hint = "bring up the stack that makes it first, or name both manifests in one run"
             build.problems.append(Problem(message, network.source, hint))
-        else:
-            networks[network.key] = found
     return networks
 
 
@@ -229,17 +228,14 @@ def _interfaces(build: _Build, identity: str, members: Sequence[Member]) -> dict
 
 
 def _wishes(build: _Build, identity: str, container: Container, members: list[Member]) -> Iterable[Wish]:
+    # Where a network is at fault, so that the container has no place on it, that is said already.
+    sound = len(members) == len(container.attachments) and all(member.addresses for member in members)
     for mapping in container.ports:
         exits = exits_of(members, mapping)
         if exits:
             yield Wish(identity, mapping, exits)
-        else:
+        elif sound:
             message = f"container {container.name} publishes port {mapping.target}/{mapping.protocol}, "
             message += "but has no network that leads outside in that address family"
             hint = "join a network that is not internal, or remove the port"
             build.problems.append(Problem(message, mapping.source, hint))
-
-
-def host_owned(state: State) -> State:
-    """The part of a state that belongs to the host."""
-    return state.owned_by(frozenset({HOST_OWNER}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reconciler.errors import Problem
 from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
 from reconciler.observation import Observation
 from reconciler.resources.agent import Agent
@@ -29,6 +30,24 @@ def host_resources(union: State, observation: Observation, *, host_rule: bool = 
         yield from _forwarding6(observation)
     if any(isinstance(resource, PublishedPort) for resource in union):
         yield Agent()
+
+
+def lost_records(observed: State, wanted: State) -> Iterable[Problem]:
+    """A warning for each setting that cannot be put back, because what it was before us is not known any more."""
+    if any(isinstance(resource, NetworkPolicy) for resource in wanted):
+        return
+    outward = {
+        6 if ":" in subnet else 4
+        for policy in observed
+        if isinstance(policy, NetworkPolicy) and not policy.internal
+        for subnet in policy.subnets
+    }
+    for family, name in ((4, _FORWARD4), (6, _FORWARD6)):
+        if family in outward and Key(Kind.SYSCTL, f"host:{name}") not in observed:
+            message = (
+                f"what sysctl {name.replace('/', '.')} was before netapply is not known any more; it stays as it is"
+            )
+            yield Problem(message, hint="set it back by hand if nothing else needs it", severity="warning")
 
 
 def _forwarding6(observation: Observation) -> Iterable[Resource]:

@@ -70,11 +70,11 @@ def edits(changes: Sequence[Pair], tables: Tables, families: Sequence[int]) -> t
     policies: dict[Key, NetworkPolicy | PublishedPort] = {
         policy.key: policy for policy in parse(tables, families) if not isinstance(policy, FirewallBase)
     }
-    for old, new in changes:
+    # All that go before all that come: what one leaves, such as a host port, another may take.
+    for old, _ in changes:
         if isinstance(old, NetworkPolicy | PublishedPort):
             policies.pop(old.key, None)
-        if isinstance(new, NetworkPolicy | PublishedPort):
-            policies[new.key] = new
+    policies |= {new.key: new for _, new in changes if isinstance(new, NetworkPolicy | PublishedPort)}
     mark = after.mark if after else mark_of(tables)
     return _all(tables, layout(policies.values(), mark, families), TABLES)
 
@@ -113,9 +113,7 @@ def _all(tables: Tables, wanted: Layout, order: Iterable[str]) -> tuple[TableEdi
 
 def _of_table(place: Place, table: Table, wanted: Mapping[str, tuple[Rule, ...]]) -> TableEdit:
     chain_edits = [
-        _edit(name, table.chains.get(name), rules)
-        for name, rules in wanted.items()
-        if table.chains.get(name) != rules
+        _edit(name, table.chains.get(name), rules) for name, rules in wanted.items() if table.chains.get(name) != rules
     ]
     expected = {base: name for (of, name), base in CHAINS.items() if base and of == place[1] and name in wanted}
     jumps = []

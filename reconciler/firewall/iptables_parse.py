@@ -103,7 +103,8 @@ def _explained(tables: Tables, families: Sequence[int]) -> list[NetworkPolicy | 
         (*place, name): frozenset(rules) for place, table in tables.items() for name, rules in table.chains.items()
     }
     found: dict[object, NetworkPolicy | PublishedPort] = {}
-    for policy in (*_networks(tables, families), *_ports(tables)):
+    candidates: list[NetworkPolicy | PublishedPort] = [*_networks(tables, families), *_ports(tables)]
+    for policy in candidates:
         try:
             expected = [placed for placed in rules_of(policy) if placed.family in families]
         except (NetapplyError, ValueError):

@@ -58,9 +58,18 @@ def _long(parameters: Parameters) -> list[str]:
 
 def rule_of(words: Sequence[Any]) -> Rule:
     """The rule for what JSON made of one."""
-    target, goto, *texts, matches, parameters, comment = words
+    target, goto, into, out, source, destination, protocol, matches, parameters, comment = words
     return Rule(
-        target, goto, *texts, tuple((name, _pairs(given)) for name, given in matches), _pairs(parameters), comment
+        target,
+        goto,
+        into,
+        out,
+        source,
+        destination,
+        protocol,
+        tuple((name, _pairs(given)) for name, given in matches),
+        _pairs(parameters),
+        comment,
     )
 
 

@@ -1,14 +1,25 @@
-"""The host's firewall as the rest of kernel/ sees it: read it as policy, change policy in one transaction."""
+"""The host's firewall as the rest of kernel/ sees it: read it as policy, change policy, by the backend of the host."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from reconciler.errors import NetapplyError, Problem
+from reconciler.errors import Problem
 from reconciler.firewall import foreign
-from reconciler.firewall.policy import HostAccept, PublishedPort
-from reconciler.kernel import conntrack, foreign_rules, nftables
+from reconciler.firewall.policy import FirewallBase, HostAccept, PublishedPort
+from reconciler.firewall.switching import (
+    BACKENDS,
+    Held,
+    Pair,
+    combined,
+    of_backend,
+    still_valid,
+    with_takeover,
+)
+from reconciler.kernel import conntrack, foreign_rules, legacy_tables, nftables
+from reconciler.kernel.iptables import Iptables
 from reconciler.kernel.libnftables import Nftables
 from reconciler.plan.change import Change, Create, Delete, Update
 from reconciler.state import Resource
@@ -25,14 +36,36 @@ class FirewallSight:
     reason: str = ""
 
 
+@dataclass(slots=True)
+class _Look:
+    """What both backends hold, and which of them is to hold it."""
+
+    backend: str
+    reason: str
+    held: dict[str, list[Held]] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> list[Held]:
+        return self.held[self.backend]
+
+    @property
+    def other(self) -> list[Held]:
+        return self.held[_other(self.backend)]
+
+
 class Firewall:
-    """The firewall of the namespace that the thread is in. ``choice``: auto, nftables or iptables."""
+    """The firewall of the namespace that the thread is in. ``choice``: auto, nftables or iptables.
+
+    One backend holds the rules of a host. Where the other does so far, ``observe`` reads
+    through that one, and ``apply`` writes through the chosen one and takes everything over.
+    """
 
     def __init__(self, choice: str = "auto") -> None:
-        if choice == "iptables":
-            raise NetapplyError.of("the iptables backend is not built yet", hint="use --firewall nftables")
         self._choice = choice
         self._nftables: Nftables | None = None
+        self._iptables: Iptables | None = None
+        self._decided: tuple[str, str] | None = None
+        self._is_switching = False
 
     @property
     def _library(self) -> Nftables:
@@ -40,30 +73,111 @@ class Firewall:
             self._nftables = Nftables()
         return self._nftables
 
+    @property
+    def _helpers(self) -> Iptables:
+        if self._iptables is None:
+            self._iptables = Iptables()
+        return self._iptables
+
     def close(self) -> None:
-        """Let go of the library."""
+        """Let go of the library, and end the helper processes."""
         if self._nftables is not None:
             self._nftables.close()
             self._nftables = None
+        if self._iptables is not None:
+            self._iptables.close()
+            self._iptables = None
 
     def observe(self) -> FirewallSight:
         """All policies of ours, and what foreign tables make necessary. Raises NetapplyError."""
-        ours = nftables.observe(self._library)
+        self._decided = None
+        look = self._look()
         others = foreign_rules.read(self._library)
-        resources = (*ours, *foreign.observed_accepts(others))
-        reason = "chosen with --firewall" if self._choice == "nftables" else "default"
-        return FirewallSight(resources, foreign.wanted_accepts(others), foreign.warnings(others), "nftables", reason)
+        resources = (*combined(look.chosen, look.other), *foreign.observed_accepts(others))
+        wanted, warnings = foreign.wanted_accepts(others), foreign.warnings(others)
+        return FirewallSight(resources, wanted, warnings, look.backend, look.reason)
 
     def observe_policies(self) -> tuple[Resource, ...]:
         """The policies only, and the rules in foreign tables."""
+        look = self._look()
         others = foreign_rules.read(self._library)
-        return (*nftables.observe(self._library), *foreign.observed_accepts(others))
+        return (*combined(look.chosen, look.other), *foreign.observed_accepts(others))
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """All changes of policy in one transaction, then the connections that went through changed ports are cut."""
-        nftables.apply(self._library, changes)
+        """All changes of policy together, then the connections that went through changed ports are cut.
+
+        nftables makes them in one transaction, iptables each table in one commit.
+        """
+        pairs: list[Pair] = [(nftables.before_of(change), nftables.after_of(change)) for change in changes]
+        if self._decided and not self._is_switching:
+            self._write(self._decided[0], pairs)
+        else:
+            look = self._look()
+            self._write(look.backend, with_takeover(of_backend(pairs, look.backend), look.chosen, look.other))
+            self._write_other(look, pairs)
         foreign_rules.apply(self._library, changes)
         conntrack.remove(_flows(changes))
+
+    def _write_other(self, look: _Look, pairs: Sequence[Pair]) -> None:
+        """Until the other backend's base goes, it follows: a port that it alone still sent elsewhere would be reached."""
+        if not look.other:
+            return
+        other = _other(look.backend)
+        bases = [pair for pair in of_backend(pairs, other) if isinstance(pair[0], FirewallBase)]
+        if any(after is None for _, after in bases):
+            self._write(other, bases)
+        else:
+            self._write(other, still_valid(pairs, look.other))
+
+    def _write(self, backend: str, pairs: Sequence[Pair]) -> None:
+        policies = [pair for pair in pairs if not any(isinstance(each, HostAccept) for each in pair)]
+        if not policies:
+            return
+        if backend == "iptables":
+            self._helpers.apply(policies)
+        else:
+            nftables.apply(self._library, [_change(*pair) for pair in policies])
+
+    def _look(self) -> _Look:
+        legacy = legacy_tables.look()
+        held: dict[str, list[Held]] = {
+            "nftables": list(nftables.observe(self._library)),
+            "iptables": list(self._helpers.observe()) if legacy.ours else [],
+        }
+        if self._decided is None:
+            self._decided = choose(self._choice, held, legacy.foreign_tables)
+            if self._decided[0] == "iptables":
+                # Whether it can be used at all must be known when planning, not when half is done.
+                self._helpers.observe()
+        look = _Look(*self._decided, held)
+        self._is_switching = bool(look.other)
+        return look
+
+
+def choose(choice: str, held: dict[str, list[Held]], foreign_tables: Sequence[str]) -> tuple[str, str]:
+    """The backend and why: the one asked for, the one that holds our rules, or the one that the host uses."""
+    if choice in BACKENDS:
+        return choice, "chosen with --firewall"
+    for backend in BACKENDS:
+        if held[backend]:
+            return backend, "it holds netapply's rules already"
+    if foreign_tables:
+        why = f"this host has rules in iptables' legacy tables ({', '.join(foreign_tables)})"
+        if importlib.util.find_spec("iptc") is None:
+            return "nftables", f"{why}, but netapply[iptables] is not installed"
+        return "iptables", why
+    return "nftables", "default"
+
+
+def _other(backend: str) -> str:
+    return next(each for each in BACKENDS if each != backend)
+
+
+def _change(before: Resource | None, after: Resource | None) -> Change:
+    if before is None:
+        assert after is not None  # noqa: S101  # a pair has one of them
+        return Create(after)
+    return Delete(before) if after is None else Update(before, after)
 
 
 def _flows(changes: Sequence[Change]) -> Iterable[conntrack.Flow]:

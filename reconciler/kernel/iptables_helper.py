@@ -67,7 +67,7 @@ def load() -> Any:
     if extensions is None:
         raise UnavailableError("library", "xtables/libxt_conntrack.so iptables")
     os.environ.update(XTABLES_LIBDIR=extensions, PYTHON_IPTABLES_XTABLES_VERSION="12")
-    ctypes.util.find_library = _LIBRARIES.get
+    ctypes.util.find_library = lambda name: _LIBRARIES.get(name)  # noqa: PLW0108  # a bound method has another type
     try:
         return importlib.import_module("iptc")
     except ModuleNotFoundError as error:
@@ -76,7 +76,12 @@ def load() -> Any:
 
 def _extension_folder() -> str | None:
     architecture = sysconfig.get_config_var("MULTIARCH") or ""
-    folders = (f"/usr/lib/{architecture}/xtables", f"/lib/{architecture}/xtables", "/usr/lib64/xtables", "/usr/lib/xtables")
+    folders = (
+        f"/usr/lib/{architecture}/xtables",
+        f"/lib/{architecture}/xtables",
+        "/usr/lib64/xtables",
+        "/usr/lib/xtables",
+    )
     return next((folder for folder in folders if (Path(folder) / "libxt_conntrack.so").exists()), None)
 
 
@@ -167,8 +172,11 @@ class Rules:
         made = rule.create_target(target, goto=goto)
         for option, value in parameters:
             made.set_parameter(option, value)
-        # Not append_rule, whose check takes each extension apart and builds it again: eight times
-        # as slow. What was written is read back and compared.
+        # Chain.append_rule checks every extension, by taking it apart and building it again: eight
+        # times as slow. Only one without options needs it: MASQUERADE gets its one range so. What
+        # was written is read back and compared.
+        if not parameters:
+            made.final_check()
         return rule.rule
 
 
@@ -270,18 +278,22 @@ def _carry_out(rules: Rules, table: Any, edit: Json) -> None:
         for offset, words in enumerate(added):
             table.insert_entry(chain, rules.built(table, words), start + offset)
     for base, words in edit["jumps"].items():
-        targets = [rules.target(table, entry) for entry in rules.entries(table, base)]
-        for position in reversed([at for at, name in enumerate(targets) if name.startswith(_PREFIX)]):
-            _delete(table, base, position)
-        if words:
-            table.insert_entry(base, rules.built(table, words), 0)
+        _put_jump(rules, table, base, words)
+    gone = [chain for chain in edit["gone"] if table.is_chain(chain)]
     # Emptied first, all of them: a chain that another one leads to cannot be removed.
-    for chain in edit["gone"]:
-        if table.is_chain(chain):
-            table.flush_entries(chain)
-    for chain in edit["gone"]:
-        if table.is_chain(chain):
-            table.delete_chain(chain)
+    for chain in gone:
+        table.flush_entries(chain)
+    for chain in gone:
+        table.delete_chain(chain)
+
+
+def _put_jump(rules: Rules, table: Any, base: str, words: list[Any] | None) -> None:
+    """Leave one way into our chains, at the head, or none."""
+    targets = [rules.target(table, entry) for entry in rules.entries(table, base)]
+    for position in reversed([at for at, name in enumerate(targets) if name.startswith(_PREFIX)]):
+        _delete(table, base, position)
+    if words:
+        table.insert_entry(base, rules.built(table, words), 0)
 
 
 def _delete(table: Any, chain: str, position: int) -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import agent_control, listeners, observe, runtime
+from reconciler.kernel import agent_control, listeners, observe, observe_links, runtime, strays
+from reconciler.kernel.agent_control import AgentStatus
 from reconciler.kernel.execute import Executor, inverse
 from reconciler.kernel.firewall import Firewall
 from reconciler.kernel.host import Host
 from reconciler.kernel.netlink import RouteSocket
 from reconciler.kernel.perform import Performer
+from reconciler.kernel.runtime import Workload
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text
 from reconciler.observation import Facts, Listener, Observation, Runtime
 from reconciler.plan.change import Delete
 from reconciler.plan.plan import Step
 from reconciler.resources.endpoint import Endpoint
-from reconciler.state import State
+from reconciler.state import Resource, State
 
 Progress = Callable[[Step], None]
 _PATIENCE = 5.0
@@ -54,11 +56,7 @@ class Machine:
             warnings=firewall.warnings,
         )
         workloads = runtime.workloads(self.host.run, self.host.namespace_path)
-        more = (
-            *firewall.resources,
-            *agent_control.resources(self.host.run, agent),
-            *(workload.process for workload in workloads),
-        )
+        more = (*firewall.resources, *self._programs(agent, workloads))
         runtimes = {w.process.container: Runtime(w.pid, w.exit_code) for w in workloads}
         return Observation(State((*sight.resources, *more)), facts, runtimes)
 
@@ -66,12 +64,19 @@ class Machine:
         """The host's own objects and those in some sandboxes."""
         sight = observe.look_at_links(self.host, sandboxes)
         workloads = runtime.workloads(self.host.run, self.host.namespace_path)
-        more = (
-            *self._firewall.observe_policies(),
-            *agent_control.resources(self.host.run, agent_control.status(self.host.run)),
-            *(workload.process for workload in workloads),
-        )
-        return State((*sight.resources, *more))
+        programs = self._programs(agent_control.status(self.host.run), workloads)
+        return State((*sight.resources, *self._firewall.observe_policies(), *programs))
+
+    def _programs(self, agent: AgentStatus | None, workloads: Sequence[Workload]) -> Iterator[Resource]:
+        """The agent and the commands, with those whose records were taken away."""
+        run = self.host.run
+        yield from agent_control.resources(run, agent)
+        yield from (workload.process for workload in workloads)
+        sandboxes = sum(1 for _ in observe_links.pinned(self.host))
+        if sandboxes and agent is None:
+            yield from strays.agents(run)
+        if sandboxes > len(workloads):
+            yield from strays.commands(run)
 
     def run(self, steps: Sequence[Step], progress: Progress) -> tuple[tuple[Problem, ...], int]:
         """Perform steps up to the first failure: its problems, and how many steps may have had an effect."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reconciler import actions as a
 from reconciler.errors import NetapplyError
-from reconciler.kernel import agent_control, namespaces, runtime, sandbox, sysctl
+from reconciler.kernel import agent_control, namespaces, runtime, sandbox, strays, sysctl
 from reconciler.kernel.host import Host
 from reconciler.kernel.sockets import NamespaceSockets
 from reconciler.plan.change import Change
@@ -40,9 +40,11 @@ class Performer:
             case a.RestoreSysctl(namespace, name):
                 self._restore_sysctl(namespace, name)
             case a.StartAgent():
+                strays.end_agents(self.host.run)
                 agent_control.start(self.host.run)
             case a.StopAgent():
                 agent_control.stop(self.host.run)
+                strays.end_agents(self.host.run)
             case a.HoldPorts(stack, pins):
                 agent_control.load(self.host.run, stack, pins)
             case _:
@@ -60,10 +62,12 @@ class Performer:
 
     def start_processes(self, starts: Sequence[a.StartProcess]) -> dict[str, NetapplyError]:
         """Start commands together; the failures, by container."""
+        strays.end_commands(self.host.run, [start.container for start in starts])
         return runtime.start_many(self.host.run, starts, self.host.namespace_path)
 
     def stop_processes(self, stops: Sequence[a.StopProcess]) -> None:
         """Stop commands together."""
+        strays.end_commands(self.host.run, [stop.container for stop in stops])
         runtime.stop_many(self.host.run, [stop.container for stop in stops])
 
     def _remove_namespace(self, namespace: str) -> None:

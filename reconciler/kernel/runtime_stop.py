@@ -76,8 +76,9 @@ def _end_interrupted(run_directory: Path, interrupted: Sequence[Records]) -> Non
 
 
 def _wait_until_frozen(process: Identified) -> None:
+    # D: a parent in vfork(2), which cannot stop before its child, stopped itself, has gone on.
     deadline = time.monotonic() + _AFTER_KILL_SECONDS
-    while (status := process_status(process.pid)) and process.alive() and status.state not in "Tt":
+    while process.alive() and (status := process_status(process.pid)) and status.state not in "TtD":
         if time.monotonic() > deadline:
             return
         time.sleep(_POLL_SECONDS)

@@ -90,7 +90,7 @@ class Documents:
         files = inclusion.env_files
         if files is None:
             return read_variables([str(PurePosixPath(inclusion.directory, DOTENV))], {}, self._run, optional=True)
-        return read_variables(files, self._environment, self._run)
+        return read_variables(files, self._environment, self._run, asked_by=inclusion.node)
 
     def _other(self, path: str, asked_by: Node) -> Mapping | None:
         """A file that ``extends`` names."""
@@ -107,8 +107,7 @@ class Documents:
         try:
             document = read(content(path, self._run), path)
         except NetapplyError as error:
-            place = source_of(asked_by) if asked_by else None
-            faults.errors += [Problem(each.message, each.source or place, each.hint) for each in error.problems]
+            faults.errors += _asked(error, asked_by)
             return None
         faults.errors += document.problems
         interpolate(document.templates, self._environment, faults)
@@ -122,6 +121,12 @@ class Documents:
         normalise(root, faults, self._run.unused)
         _anchor_paths(root, self._directory if asked_by is None else str(PurePosixPath(path).parent))
         return root
+
+
+def _asked(error: NetapplyError, asked_by: Node | None) -> list[Problem]:
+    """The error's problems; one without a place gets that of the value which asked for the file."""
+    place = source_of(asked_by) if asked_by else None
+    return [Problem(each.message, each.source or place, each.hint) for each in error.problems]
 
 
 def content(path: str, run: Run) -> bytes | str:
@@ -147,6 +152,7 @@ def read_variables(
     run: Run,
     *,
     optional: bool = False,
+    asked_by: Node | None = None,
 ) -> dict[str, str]:
     """The variables of these files, later ones first; a missing file is a fault unless ``optional``."""
     found: dict[str, str] = {}
@@ -156,7 +162,7 @@ def read_variables(
         try:
             data = content(file, run)
         except NetapplyError as error:
-            run.faults.errors += error.problems
+            run.faults.errors += _asked(error, asked_by)
             continue
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
         found.update(parse_dotenv(text, file, {**found, **environment}, run.faults))

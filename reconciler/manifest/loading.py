@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from reconciler.manifest.discovery import discover, members
 from reconciler.manifest.documents import DOTENV, STDIN, Documents, Run, read_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Sequence as Several
 
     from reconciler.manifest.model import Manifest
@@ -19,6 +22,19 @@ if TYPE_CHECKING:
 _YES = frozenset({"1", "true", "yes", "on"})
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Hold Python's garbage collector: a tree has no cycles, and walking it again and again is a fifth of the work."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
 def load(paths: Several[str], stack_name: str | None, run: Run) -> Manifest:
     """See `reconciler.manifest.load`."""
     manifest = _load(tuple(paths), stack_name, run)
@@ -27,6 +43,7 @@ def load(paths: Several[str], stack_name: str | None, run: Run) -> Manifest:
     return _with_warnings(manifest, run)
 
 
+@_collector_paused()
 def stacks(
     file_arguments: Several[str],
     merged: Several[str],

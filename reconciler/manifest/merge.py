@@ -46,11 +46,16 @@ def settle(node: Node) -> Node | None:
         return None
     node.tag = None
     if isinstance(node, Sequence):
-        node.items = [item for item in node.items if settle(item) is not None]
+        node.items = [item for item in node.items if _plain(item) or settle(item) is not None]
     elif isinstance(node, Mapping):
-        for key in [key for key, value in node.entries.items() if settle(value) is None]:
+        for key in [key for key, value in node.entries.items() if not _plain(value) and settle(value) is None]:
             node.drop(key)
     return node
+
+
+def _plain(node: Node) -> bool:
+    """Whether there is nothing to settle, as with nearly all nodes."""
+    return node.__class__ is Scalar and node.tag is None
 
 
 def _mappings(base: Mapping, over: Mapping, faults: Faults, path: Path) -> Mapping:

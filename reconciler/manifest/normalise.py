@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.nodes import Mapping, Node, Sequence, is_null, source_of
+from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ def _join_services(top: Mapping, faults: Faults) -> None:
     top.drop("services")
     containers = top.entries.get("containers")
     if containers is None or is_null(containers):
-        top.entries["containers"], top.keys["containers"] = services, key
+        top.put(Scalar(key.file, key.line, key.column, "containers", "containers"), services)
         return
     if not isinstance(containers, Mapping) or not isinstance(services, Mapping):
         if not is_null(services):

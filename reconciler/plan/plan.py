@@ -25,8 +25,9 @@ class Stage(IntEnum):
     START = 7
     STOP = 8
     REMOVE = 9
-    UNFENCE = 10
-    HOST_REMOVE = 11
+    DISMANTLE = 10
+    UNFENCE = 11
+    HOST_REMOVE = 12
 
 
 _STAGE_OF_CHANGE = {
@@ -127,11 +128,11 @@ def _stage(change: Change, recreated: set[Key], observed: State, desired: State)
     if not isinstance(change, Delete):
         return Stage.HOST if owner_of(change) == HOST_OWNER else _STAGE_OF_CHANGE[kind]
     if owner_of(change) == HOST_OWNER:
-        return Stage.HOST_REMOVE
+        return Stage.HOST if change.key in recreated else Stage.HOST_REMOVE
     if change.key in recreated:
         return Stage.PUBLISH if kind is Kind.PORT else Stage.CLEAR
     if kind is Kind.LINK and not change.before.sandbox:
-        return Stage.UNFENCE  # a bridge, which its ports leave before
+        return Stage.DISMANTLE  # a bridge: its ports leave before, and its policy stays until it is gone
     sandbox = Key(Kind.NAMESPACE, change.before.sandbox)
     if change.implied or (sandbox in observed and sandbox not in desired):
         # It goes with its namespace, after the point of no return, unless it stands in the way now.

@@ -89,20 +89,23 @@ def change_source(change: Change) -> Source | None:
 
 
 def _differences(change: Update) -> str:
+    before, after = change.before.record(), change.after.record()
     parts = []
     for name in changed_fields(change.before, change.after):
         if name in _HIDDEN:
             parts.append(f"{name} changed")
         else:
-            parts.append(f"{name}: {_short(getattr(change.before, name))} -> {_short(getattr(change.after, name))}")
+            old = before.get(name, getattr(change.before, name))
+            new = after.get(name, getattr(change.after, name))
+            parts.append(f"{name}: {_short(old)} -> {_short(new)}")
     return f"({'; '.join(parts)})"
 
 
 def _short(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_short, value))}]"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_short, value)) or "none"
     return str(value) or "none"
 
 

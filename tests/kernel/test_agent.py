@@ -26,7 +26,7 @@ PIN = ("tcp", "0.0.0.0", 8080)
 
 @pytest.fixture
 def folder(lab: Lab) -> Iterator[Path]:
-    path = Path("/run/netapply/7")
+    path = Path(f"/run/netapply/{os.getpid()}")
     path.mkdir(mode=0o700, parents=True)
     yield path
     for file in path.glob("agent/*"):

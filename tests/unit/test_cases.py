@@ -34,7 +34,7 @@ from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
 from reconciler.snapshot import observation_from_document, observation_to_document
 from reconciler.state import State
-from tests.simulation import simulate
+from tests.property.simulation import as_observed, simulate
 
 CASES = Path(__file__).parents[1] / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
@@ -80,7 +80,7 @@ def _observation(folder: Path) -> Observation:
     }
     observation = observation_from_document(document)
     before = _manifests(folder, "before*.yaml")
-    made = desired(Scope(frozenset(each.stack for each in before), before), observation)
+    made = as_observed(desired(Scope(frozenset(each.stack for each in before), before), observation))
     return _drifted(folder, replace(observation, state=made))
 
 

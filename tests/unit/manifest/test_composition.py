@@ -89,7 +89,7 @@ def test_extends_from_another_file_and_a_base_file(write: Callable[[Tree], None]
 @pytest.mark.parametrize(
     ("text", "place", "message", "hint"),
     [
-        ("{a: {extends: b}, b: {extends: a}}", "1:27", "extends goes in a circle: a -> b -> a", "alone"),
+        ("{a: {extends: b}, b: {extends: a}}", "1:44", "extends goes in a circle: a -> b -> a", "alone"),
         ("{a: {extends: a}}", "1:27", "extends goes in a circle: a -> a", ""),
         ("{a: {extends: bb}, bbb: }", "1:27", "extends 'bb', which is not in a.yaml", "did you mean 'bbb'?"),
         ("{a: {extends: {service: b, file: c.yaml}}}", "1:27", "c.yaml: no such file", ""),
@@ -154,6 +154,13 @@ containers:
     assert [network.key for network in manifest.networks] == ["back", "default"]
 
 
+def test_an_included_stack_does_not_give_its_name(write: Callable[[Tree], None]) -> None:
+    write({"a.yaml": "include: [b.yaml]", "b.yaml": "name: other\ncontainers: {web: }"})
+    manifest = load(["a.yaml"], environment={})
+    assert (manifest.stack, manifest.named) == ("a", False)
+    assert [each.name for each in manifest.containers] == ["web"]
+
+
 @pytest.mark.parametrize(
     ("include", "place", "message"),
     [
@@ -163,7 +170,7 @@ containers:
         ("b.yaml", "a.yaml:1:10", "'include' takes a list"),
         ("[{env_file: x}]", "a.yaml:1:11", "an inclusion without a path"),
         ("[{path: d.yaml, pth: x}]", "a.yaml:1:26", "unknown key 'pth'"),
-        ("[{path: d.yaml, env_file: x}]", "", "x: no such file"),
+        ("[{path: d.yaml, env_file: x}]", "a.yaml:1:11", "x: no such file"),
         ("[e.yaml]", "e.yaml:1:26", "'x' is not a port"),
     ],
 )

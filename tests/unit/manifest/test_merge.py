@@ -130,6 +130,16 @@ def test_places_are_those_of_the_file_that_a_value_comes_from(load_text: LoadTex
     assert str(fault.source) == "b.yaml:1:28"
 
 
+@pytest.mark.parametrize("second", ["services", "containers"])
+@pytest.mark.parametrize("first", ["services", "containers"])
+def test_either_word_merges_with_either(load_text: LoadText, first: str, second: str) -> None:
+    manifest = load_text(f"{first}: {{a: {{user: x}}}}", f"{second}: {{a: {{hostname: h}}, b: {{extends: a}}}}")
+    assert [(each.name, each.user, each.hostname) for each in manifest.containers] == [
+        ("a", "x", "h"),
+        ("b", None, "h"),
+    ]
+
+
 def test_shared_values_are_not_merged_twice(load_text: LoadText) -> None:
     manifest = load_text(
         "x-ports: &ports [80]\ncontainers: {a: {ports: *ports}, b: {ports: *ports}, c: {ports: *ports}}",

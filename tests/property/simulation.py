@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields, replace
+from typing import Any
 
 from reconciler.plan.change import Create, Delete, Update
 from reconciler.plan.plan import Step
+from reconciler.resources.sysctl import Sysctl
 from reconciler.state import Key, Resource, State
+
+
+def as_observed(state: State) -> State:
+    """The state as a look at the host gives it: without what only a manifest knows."""
+    return State(map(_observed, state))
+
+
+def _observed(resource: Any) -> Resource:
+    if isinstance(resource, Sysctl) and not resource.namespace:
+        return replace(resource, source=None)  # the host's settings are ordered by their names alone
+    unknown = [field for field in fields(resource) if not field.compare]
+    return replace(resource, **{field.name: field.default for field in unknown})  # type: ignore[no-any-return]  # as given
 
 
 def simulate(steps: Iterable[Step], observed: State, *, checked: bool = True) -> State:
@@ -18,6 +33,7 @@ def simulate(steps: Iterable[Step], observed: State, *, checked: bool = True) ->
     """
     host: dict[Key, Resource] = dict(observed.items())
     steps = list(steps)
+    implied = {step.change.key for step in steps if isinstance(step.change, Delete) and step.change.implied}
     made = {step.change.key for step in steps if not isinstance(step.change, Delete)} | set(host)
     for step in steps:
         change = step.change
@@ -30,6 +46,6 @@ def simulate(steps: Iterable[Step], observed: State, *, checked: bool = True) ->
                 missing = [need for need in change.after.needs() if need in made and need not in host]
                 assert not missing, f"{change.key} comes before {missing}"
         elif checked and not change.implied:
-            left = [key for key, other in host.items() if change.key in other.needs()]
+            left = [key for key, other in host.items() if change.key in other.needs() and key not in implied]
             assert not left, f"{change.key} goes before {left}"
     return State(host.values())

@@ -1,0 +1,66 @@
+"""One backend holds the rules of a host; while it changes, two do. What is observed, and what is written, then.
+
+The new backend takes over every policy in one step; the old one goes last, with its base.
+Between the two both carry out the same policies, so nothing that flows is disturbed: what a
+connection was translated to stands in connection tracking, not in either of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.state import Resource
+
+BACKENDS = ("nftables", "iptables")
+
+Held = FirewallBase | NetworkPolicy | PublishedPort
+Pair = tuple[Resource | None, Resource | None]
+"""One object before and after a change; None where it is not."""
+
+
+def combined(chosen: Sequence[Held], other: Sequence[Held]) -> tuple[Held, ...]:
+    """What is observed when ``chosen`` is to hold the rules and ``other`` may still hold some.
+
+    A policy that only the other holds is observed, so that the stack it belongs to keeps it;
+    a base of the chosen backend that lacks it is then not intact, and its repair takes it over.
+    """
+    left = missing(chosen, other)
+    bases = [policy for policy in other if isinstance(policy, FirewallBase)]
+    kept = [replace(policy, intact=False) if isinstance(policy, FirewallBase) and left else policy for policy in chosen]
+    return (*kept, *bases, *left)
+
+
+def missing(chosen: Sequence[Held], other: Sequence[Held]) -> tuple[NetworkPolicy | PublishedPort, ...]:
+    """The policies that only the other backend holds."""
+    keys = {policy.key for policy in chosen}
+    return tuple(policy for policy in other if not isinstance(policy, FirewallBase) and policy.key not in keys)
+
+
+def of_backend(pairs: Iterable[Pair], backend: str) -> list[Pair]:
+    """The changes without the bases of other backends."""
+    return [
+        pair for pair in pairs if all(not isinstance(each, FirewallBase) or each.backend == backend for each in pair)
+    ]
+
+
+def with_takeover(pairs: Sequence[Pair], chosen: Sequence[Held], other: Sequence[Held]) -> list[Pair]:
+    """The changes of the chosen backend; where they make or repair its base, it takes over what it lacks."""
+    if not any(isinstance(after, FirewallBase) for _, after in pairs):
+        return list(pairs)
+    changed = {each.key for pair in pairs for each in pair if each is not None}
+    return [*pairs, *((None, policy) for policy in missing(chosen, other) if policy.key not in changed)]
+
+
+def still_valid(pairs: Iterable[Pair], held: Sequence[Held]) -> list[Pair]:
+    """What of the changes the other backend can follow, so that it does not contradict the chosen one until it goes."""
+    by_key = {policy.key: policy for policy in held if not isinstance(policy, FirewallBase)}
+    found: list[Pair] = []
+    for before, after in pairs:
+        subject = before or after
+        if isinstance(subject, NetworkPolicy | PublishedPort):
+            present = by_key.get(subject.key)
+            if present is not None or after is not None:
+                found.append((present, after))
+    return found
