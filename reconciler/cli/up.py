@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from reconciler.cli import options, session
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError
+from reconciler.plan import text
+from reconciler.plan.plan import Step
 
 
 @click.command("up")
@@ -41,7 +45,6 @@ def command(
 def apply(settings: Settings, scope: Scope) -> int:
     """Plan, execute and verify for a scope, with a line for each change."""
     from reconciler import reconcile  # noqa: PLC0415  # usage errors must not pay for it
-    from reconciler.plan import text  # noqa: PLC0415  # as above
 
     with session.machine_of(settings, writing=True) as machine:
         plan, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports))
@@ -49,10 +52,15 @@ def apply(settings: Settings, scope: Scope) -> int:
         if not plan.steps:
             click.echo("Nothing to do.")
             return 0
-        outcome = reconcile.apply(machine, plan, wanted, lambda step: click.echo(text.done_line(step.change)))
+        outcome = reconcile.apply(machine, plan, wanted, _show_done)
     for step in outcome.undone:
         click.echo(f"undone: {text.done_line(step.change)}")
     if outcome.problems:
         raise NetapplyError(outcome.problems)
     click.echo(text.done_summary(plan))
     return 0
+
+
+def _show_done(step: Step) -> None:
+    # Not echo, which flushes each line: five thousand of them into a pipe would take a tenth of the time.
+    sys.stdout.write(f"{text.done_line(step.change)}\n")

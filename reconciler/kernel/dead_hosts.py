@@ -15,12 +15,12 @@ from reconciler.kernel import agent_control, files, namespaces, runtime
 from reconciler.kernel.host import PINNED, RUN, Host, cookie
 from reconciler.kernel.runtime_records import all_records
 
-_NAME_FILE = "name"
+NAME_FILE = "name"
 
 
 def remember(host: Host) -> None:
     """Write the host's name into its run folder, so that a later run can tell whether it lives."""
-    path = host.run / _NAME_FILE
+    path = host.run / NAME_FILE
     if host.name and not path.exists():
         files.write_private(path, host.name)
 
@@ -42,7 +42,7 @@ def _dead(host: Host) -> Iterator[Host]:
         if folder.name == host.host_id or not folder.name.isdigit():
             continue
         try:
-            name = (folder / _NAME_FILE).read_text()
+            name = (folder / NAME_FILE).read_text()
         except OSError:
             continue
         if name and "/" not in name and _cookie_of(PINNED / name) != folder.name:

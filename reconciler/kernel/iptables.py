@@ -96,7 +96,7 @@ def checked(answer: dict[str, Any]) -> dict[str, Any]:
         case None:
             return answer
         case "changed":
-            raise ChainsChangedError
+            raise ChainsChangedError(text)
         case "module":
             message = "the iptables backend needs python-iptables, which is not installed"
             raise NetapplyError.of(message, hint=f"pip install 'netapply[iptables]', {_NFTABLES_HINT}")
@@ -152,14 +152,16 @@ class Iptables:
 
     def apply(self, changes: Sequence[Pair]) -> None:
         """Make all changes of policy, each table in one commit."""
+        reason = ""
         for _ in range(_ATTEMPTS):
             try:
                 self._carry_out(edits(changes, self.read(), self.families))
-            except ChainsChangedError:
-                continue
-            return
-        message = "iptables: another program keeps changing the chains of netapply"
-        raise NetapplyError.of(message, hint="find out which: iptables-legacy -t nat -S")
+            except ChainsChangedError as error:
+                reason = str(error)
+            else:
+                return
+        message = f"iptables: {reason}; the tables do not become as they should in {_ATTEMPTS} attempts"
+        raise NetapplyError.of(message, hint="another program may keep changing netapply's chains: iptables-legacy -S")
 
     def _carry_out(self, table_edits: Sequence[TableEdit]) -> None:
         """In order within a family, both families side by side."""

@@ -147,8 +147,8 @@ class Rules:
         return [
             rule.target.name or "",
             rule.target.goto,
-            rule.in_interface or "",
-            rule.out_interface or "",
+            _interface(rule, "iniface", rule.in_interface),
+            _interface(rule, "outiface", rule.out_interface),
             source,
             destination,
             protocol,
@@ -165,6 +165,7 @@ class Rules:
         for name, value in given.items():
             if value:
                 setattr(rule, name, value)
+        _compare_whole_names(rule.get_ip())
         for name, found in [*matches, *([["comment", [["comment", comment]]]] if comment else [])]:
             match = rule.create_match(name)
             for option, value in found:
@@ -173,11 +174,33 @@ class Rules:
         for option, value in parameters:
             made.set_parameter(option, value)
         # Chain.append_rule checks every extension, by taking it apart and building it again: eight
-        # times as slow. Only one without options needs it: MASQUERADE gets its one range so. What
-        # was written is read back and compared.
-        if not parameters:
+        # times as slow. Of ours only MASQUERADE and SNAT need it, for the number of their ranges;
+        # ports are many. What was written is read back and compared.
+        if target != "DNAT":
             made.final_check()
         return rule.rule
+
+
+def _interface(rule: Any, name: str, text: str | None) -> str:
+    """An interface as iptables writes it. A mask that is neither a name's nor a prefix's is shown with it."""
+    address = rule.get_ip()
+    interface, mask = getattr(address, name), getattr(address, f"{name}_mask")
+    shown: str = ("!" if (text or "").startswith("!") else "") + interface.decode(errors="replace")
+    if not mask or mask == b"\xff" * (len(interface) + 1):
+        return shown
+    return f"{shown}+" if mask == b"\xff" * len(interface) else f"{shown}/{mask.hex()}"
+
+
+def _compare_whole_names(address: Any) -> None:
+    """Compare every bit of an interface's name and its end.
+
+    python-iptables 1.2.0 writes masks of 0x01 in IPv6 rules (ip6tc.py, set_in_interface), so
+    that 'bropen' would match 'brapart' too.
+    """
+    for name in ("iniface", "outiface"):
+        interface = getattr(address, name)
+        if interface:
+            setattr(address, f"{name}_mask", b"\xff" * (len(interface) + 1))
 
 
 def _parameters(extension: Any) -> list[list[str]]:
@@ -230,20 +253,19 @@ def write(rules: Rules, edit: Json) -> None:
         for attempt in range(_ATTEMPTS):
             table = rules.open(edit["table"])
             _carry_out(rules, table, edit)
-            ctypes.set_errno(0)
             try:
                 table.commit()
             except Exception as error:
-                # Somebody without the lock was quicker: libiptc says EAGAIN. What was to be done is redone.
-                if _is_stale(error) and attempt + 1 < _ATTEMPTS:
-                    time.sleep(0.005 * attempt)
-                    continue
-                raise
-            return
-
-
-def _is_stale(error: Exception) -> bool:
-    return os.strerror(errno.EAGAIN) in str(error)
+                if os.strerror(errno.EINVAL) in str(error):
+                    # The kernel took the table and refused its counters, since somebody without the
+                    # lock wrote in between (do_add_counters); or it refused a rule. A look will tell.
+                    raise ChangedError(str(error)) from None
+                if os.strerror(errno.EAGAIN) not in str(error) or attempt + 1 == _ATTEMPTS:
+                    raise
+                # Somebody without the lock was quicker. What was to be done is redone.
+                time.sleep(0.005 * attempt)
+            else:
+                return
 
 
 @contextmanager
@@ -269,7 +291,7 @@ def _carry_out(rules: Rules, table: Any, edit: Json) -> None:
     for chain, length, *_ in edit["edits"]:
         present = sum(1 for _ in rules.entries(table, chain)) if table.is_chain(chain) else -1
         if present != length:
-            raise ChangedError(chain)
+            raise ChangedError(f"chain {chain} changed")
         if length < 0:
             table.create_chain(chain)
     for chain, _, start, removed, added in edit["edits"]:

@@ -7,35 +7,63 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from reconciler.kernel import dead_hosts
-from reconciler.kernel.host import Host
+from reconciler.kernel.host import RUN, Host
 
 _READERS_WAIT = 2.0
+_LOCK_FILE = "lock"
 
 
 @contextmanager
 def held(host: Host, *, writing: bool) -> Iterator[None]:
-    """Hold it. A writer waits as long as it takes; a reader at most two seconds, then warns and goes on."""
-    path = host.run / "lock"
-    if writing:
-        host.make_run_folder()
-    elif not path.exists():
+    """Hold it. A writer waits as long as it takes; a reader at most two seconds, then warns and goes on.
+
+    A writer that leaves nothing of ours on the host takes the run folder away too.
+    """
+    if not writing and not (host.run / _LOCK_FILE).exists():
         # Nobody ever wrote here, and who only looks leaves nothing behind.
         yield
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = _for_writing(host) if writing else _for_reading(host)
     try:
         if writing:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             dead_hosts.remember(host)
             dead_hosts.collect(host)
-        elif not _shared(descriptor):
-            sys.stderr.write("warning: another netapply is changing this host; what follows may be half of it\n")
         yield
     finally:
+        if writing:
+            _remove_if_empty(host)
         os.close(descriptor)
+
+
+def _for_writing(host: Host) -> int:
+    while True:
+        host.make_run_folder()
+        try:
+            descriptor = _open(host)
+        except FileNotFoundError:
+            continue  # the folder was taken away between the two lines
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Whoever held it may have removed the file: then this is a lock on nothing.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)
+
+
+def _for_reading(host: Host) -> int:
+    try:
+        descriptor = _open(host)
+    except FileNotFoundError:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    if not _shared(descriptor):
+        sys.stderr.write("warning: another netapply is changing this host; what follows may be half of it\n")
+    return descriptor
+
+
+def _open(host: Host) -> int:
+    return os.open(host.run / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _shared(descriptor: int) -> bool:
@@ -49,3 +77,12 @@ def _shared(descriptor: int) -> bool:
             time.sleep(0.02)
         else:
             return True
+
+
+def _remove_if_empty(host: Host) -> None:
+    if {path.name for path in host.run.iterdir()} <= {_LOCK_FILE, dead_hosts.NAME_FILE}:
+        for name in (dead_hosts.NAME_FILE, _LOCK_FILE):
+            (host.run / name).unlink(missing_ok=True)
+        for folder in (host.run, RUN):
+            with suppress(OSError):  # another host's folder, or one that just began, stands there
+                folder.rmdir()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from reconciler.actions import StartProcess
 from reconciler.errors import NetapplyError
 from reconciler.kernel.files import write_private
 from reconciler.kernel.processes import Identified
+
+NamespacePath = Callable[[str], Path]
+"""Where the sandbox of ``stack/container`` is pinned."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ENDED = Identified(0, 0)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +16,9 @@ from reconciler.errors import NetapplyError
 from reconciler.kernel import mounts, runtime_bundle
 from reconciler.kernel.processes import Identified, command_line, process_status
 from reconciler.kernel.runtime_monitor import Launched, launch
-from reconciler.kernel.runtime_records import Records, bundles_directory
-from reconciler.kernel.runtime_stop import stop_many
+from reconciler.kernel.runtime_records import NamespacePath, Records, bundles_directory
+from reconciler.kernel.runtime_stop import GRACE_SECONDS, stop_many
 from reconciler.kernel.runtime_tool import Tool, error_lines, find_tool
-
-NamespacePath = Callable[[str], Path]
-"""Where the sandbox of ``stack/container`` is pinned."""
 
 START_SECONDS = 20.0
 _POLL_SECONDS = 0.002
@@ -31,37 +28,21 @@ _AT_ONCE = 32
 _LINES = 5
 
 
-def start(
-    run_directory: Path,
-    definition: StartProcess,
-    namespace_path: NamespacePath,
-    files: Mapping[str, Path] | None = None,
-) -> None:
-    """Run one command; see ``start_many``. Raises NetapplyError where it could not be started."""
-    failures = start_many(run_directory, [definition], namespace_path, {definition.container: files or {}})
-    for failure in failures.values():
-        raise failure
-
-
 def start_many(
     run_directory: Path,
     definitions: Sequence[StartProcess],
     namespace_path: NamespacePath,
-    files: Mapping[str, Mapping[str, Path]] | None = None,
+    files: Mapping[str, Mapping[str, Path]],
 ) -> dict[str, NetapplyError]:
-    """Run these commands, each instead of what runs for its container; those that failed, by container.
-
-    Returns when each has really begun, or has failed and left nothing. ``files`` gives, by
-    container, files to show at a path inside. Raises NetapplyError where no runtime is installed.
-    """
+    """As ``runtime.start_many`` says."""
     tool = find_tool(run_directory)
-    stop_many(run_directory, [definition.container for definition in definitions])
+    stop_many(run_directory, [definition.container for definition in definitions], GRACE_SECONDS)
     failures: dict[str, NetapplyError] = {}
     ready: list[Records] = []
     shown = runtime_bundle.submounts(Path("/proc/thread-self/mountinfo").read_text(errors="surrogateescape"))
     for definition in definitions:
         try:
-            of_container = (files or {}).get(definition.container, {})
+            of_container = files.get(definition.container, {})
             ready.append(_write_bundle(run_directory, definition, namespace_path, shown, of_container))
         except NetapplyError as failure:
             failures[definition.container] = failure
@@ -69,7 +50,7 @@ def start_many(
     for first in range(0, len(ready), _AT_ONCE):
         failures |= _start_some(tool, ready[first : first + _AT_ONCE], scratch)
     if failures:
-        stop_many(run_directory, list(failures))
+        stop_many(run_directory, list(failures), 0.0)
     return failures
 
 

@@ -24,16 +24,8 @@ _AFTER_KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.001
 
 
-def stop(run_directory: Path, container: str, grace: float = GRACE_SECONDS) -> None:
-    """End the command of ``stack/name`` and remove everything of it; nothing to do is fine."""
-    stop_many(run_directory, [container], grace)
-
-
-def stop_many(run_directory: Path, containers: Sequence[str], grace: float = GRACE_SECONDS) -> None:
-    """End these commands, those that handle SIGTERM with up to ``grace`` seconds for it, and remove their files.
-
-    Raises NetapplyError where a process survives.
-    """
+def stop_many(run_directory: Path, containers: Sequence[str], grace: float) -> None:
+    """As ``runtime.stop_many`` says."""
     present = [records for name in containers if (records := Records.of(run_directory, name)).path.exists()]
     if any(not _ended(records) for records in present):
         _end_interrupted(run_directory, [records for records in present if records.process() is None])

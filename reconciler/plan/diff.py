@@ -83,14 +83,16 @@ def _replaced(observed: State, desired: State) -> dict[Key, str]:
         fixed = [name for name in names if name not in after.live]
         if fixed:
             replaced[key] = f"{', '.join(fixed)} changed"
-    size = 0
-    while size < len(replaced):
+    going = {key for key in observed.keys() if key not in desired} | replaced.keys()
+    size = -1
+    while size < len(replaced) and going:
         size = len(replaced)
         for key, before, after in pairs:
             # What is observed does not know all that it needs.
             needs = () if key in replaced else (*before.needs(), *after.needs())
-            cause = next((need for need in needs if need in replaced), None)
+            cause = next((need for need in needs if need in going), None)
             if cause:
+                going.add(key)
                 replaced[key] = f"goes with {cause.name}"
     return replaced
 

@@ -72,6 +72,8 @@ class Endpoint:
         return (sandbox, self.bridge_link) if self.bridge_link else (sandbox,)
 
     def describe(self) -> str:
+        if not self.interface:
+            return f"{self.host_interface} on network {self.network_name}, without its other half"
         return f"{self.interface} on network {self.network_name} ({self.host_interface} on {self.bridge})"
 
     def record(self) -> Mapping[str, Any]:

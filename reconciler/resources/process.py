@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any, ClassVar
 
 from reconciler.actions import Action, StartProcess, StopProcess
 from reconciler.errors import Source
 from reconciler.resources.namespace import namespace_key
 from reconciler.state import Key, Kind, subject_of
+
+_SHOWN = 60
+"""How many characters of a command a plan's line shows; a script would drown the rest."""
 
 
 def process_key(container: str) -> Key:
@@ -57,7 +61,7 @@ class Process:
         return (namespace_key(self.namespace),) if self.namespace else ()
 
     def describe(self) -> str:
-        words = " ".join(self.command)
+        words = shorten(" ".join(self.command), _SHOWN, placeholder=" ...")
         return f"command {words!r}" + (f" ({self.fault})" if self.fault else "")
 
     def record(self) -> Mapping[str, Any]:

@@ -81,10 +81,7 @@ def test_reachability(lab: Lab, engine: str, *, bridge_netfilter: bool) -> None:
         assert State(firewall.observe_policies()) == State([BASE, *policies(), *sight.wanted_accepts])
 
     in_host(world.host, work)
-    found = failures(lab, world, cases())
-    print("\n".join(found))
-    print(world.host.run(["ip6tables-legacy-save","-c"]).stdout)
-    assert found == []
+    assert failures(lab, world, cases()) == []
 
 
 def odd(interface: str, *subnets: str) -> NetworkPolicy:
@@ -147,14 +144,14 @@ def test_drift_of_the_base(host: Host, name: str) -> None:
 
 
 POLICY_DRIFT = {
-    "rule of a port gone": ("iptables-legacy", "-t nat -D NETAPPLY-PORTS 1", {"shop/a1:192.0.2.1:8081/tcp"}),
+    "rule of a port gone": ("iptables-legacy", "-t nat -D NETAPPLY-PORTS 1", {"shop/a1:127.0.0.1:8082/tcp"}),
     "rule of a network gone": ("iptables-legacy", "-t mangle -D NETAPPLY-JUDGE 1", {"shop/back:brback"}),
     "rule of a network gone, IPv6": ("ip6tables-legacy", "-t mangle -D NETAPPLY-JUDGE 1", {"shop/back:brback"}),
     "port sent elsewhere": (
         "iptables-legacy",
-        "-t nat -R NETAPPLY-PORTS 1 -d 192.0.2.1/32 -p tcp -m tcp --dport 8081 "
+        "-t nat -R NETAPPLY-PORTS 1 -d 127.0.0.1/32 -p tcp -m tcp --dport 8082 "
         "-m comment --comment shop/a1 -j DNAT --to-destination 172.30.9.9:80",
-        {"shop/a1:192.0.2.1:8081/tcp"},
+        {"shop/a1:127.0.0.1:8082/tcp"},
     ),
 }
 
