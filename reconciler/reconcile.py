@@ -40,25 +40,35 @@ def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
 def apply(machine: Machine, plan: Plan, wanted: State, progress: Progress = lambda _step: None) -> Outcome:
     """Make the host like ``wanted``: the host's own part first, then each stack as a transaction of its own."""
     host_steps = plan.of(HOST_OWNER)
-    outcome = _transaction(machine, [s for s in host_steps if s.stage == Stage.HOST], wanted, HOST_OWNER, progress)
+    first, last = ([s for s in host_steps if s.stage == stage] for stage in (Stage.HOST, Stage.HOST_REMOVE))
+    outcome = _transaction(machine, first, wanted, HOST_OWNER, progress, last)
     if outcome.problems:
         return outcome
     for owner in plan.owners:
         outcome = _joined(outcome, _transaction(machine, plan.of(owner), wanted, owner, progress))
     if outcome.problems:
         return _joined(outcome, _settle_host(machine, progress))
-    last = [step for step in host_steps if step.stage == Stage.HOST_REMOVE]
     return _joined(outcome, _forward(machine, last, progress))
 
 
-def _transaction(machine: Machine, steps: Sequence[Step], wanted: State, owner: str, progress: Progress) -> Outcome:
-    """What can be undone, a second look, then what cannot; a failure before that point rolls back."""
+def _transaction(
+    machine: Machine,
+    steps: Sequence[Step],
+    wanted: State,
+    owner: str,
+    progress: Progress,
+    later: Sequence[Step] = (),
+) -> Outcome:
+    """What can be undone, a second look, then what cannot; a failure before that point rolls back.
+
+    ``later``: the owner's steps that somebody else makes after these.
+    """
     reversible = [step for step in steps if step.stage < Stage.STOP]
     final = [step for step in steps if step.stage >= Stage.STOP]
     if reversible:
         problems, attempted = machine.run(reversible, progress)
         if not problems:
-            problems = _verify(machine, reversible, final, wanted, owner)
+            problems = _verify(machine, reversible, (*final, *later), wanted, owner)
         if problems:
             undone, more = machine.undo(reversible[:attempted])
             return Outcome((), undone, (*problems, *more))

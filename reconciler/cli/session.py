@@ -16,8 +16,8 @@ from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Manifest
 
 if TYPE_CHECKING:
-    from reconciler.plan.plan import Plan
     from reconciler.kernel.machine import Machine
+    from reconciler.plan.plan import Plan
 
 
 def manifests_of(files: Sequence[str], merged: Sequence[str], stack_name: str | None) -> tuple[Manifest, ...]:

@@ -16,6 +16,7 @@ from reconciler.desired.process import process_of
 from reconciler.desired.routes import default_routes
 from reconciler.desired.sysctls import sandbox_sysctls
 from reconciler.errors import NetapplyError, Problem
+from reconciler.firewall.iptables import unsupported
 from reconciler.manifest.model import Container, Manifest
 from reconciler.naming import origin_of
 from reconciler.observation import Observation
@@ -64,6 +65,8 @@ def desired(scope: Scope, observation: Observation) -> State:
     _check_drivers(build, planned)
     _check_joined(build, planned)
     _containers(build, planned, origins)
+    if observation.facts.backend == "iptables":
+        build.problems.extend(unsupported(build.resources))
     if build.problems:
         raise NetapplyError(build.problems)
     stacks = State(build.resources).merged(build.known.others)

@@ -13,6 +13,8 @@ from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
 
 _FORWARD4, _FORWARD6 = "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
 
+_FAMILY = {"ip": 4, "ip6": 6}
+
 
 def host_resources(union: State, observation: Observation, *, host_rule: bool = True) -> Iterable[Resource]:
     """What the union of all stacks needs of the host."""
@@ -22,7 +24,8 @@ def host_resources(union: State, observation: Observation, *, host_rule: bool = 
     facts = observation.facts
     yield FirewallBase(facts.backend)
     if host_rule:
-        yield from facts.wanted_accepts
+        families = {6 if ":" in subnet else 4 for policy in policies for subnet in policy.subnets}
+        yield from (accept for accept in facts.wanted_accepts if _FAMILY.get(accept.family, 0) in {0, *families})
     outward = [subnet for policy in policies if not policy.internal for subnet in policy.subnets]
     if any(":" not in subnet for subnet in outward):
         yield Sysctl(HOST_OWNER, "", _FORWARD4, "1")

@@ -75,6 +75,8 @@ def edits(changes: Sequence[Pair], tables: Tables, families: Sequence[int]) -> t
         if isinstance(old, NetworkPolicy | PublishedPort):
             policies.pop(old.key, None)
     policies |= {new.key: new for _, new in changes if isinstance(new, NetworkPolicy | PublishedPort)}
+    if not (after or policies) and all(table.is_empty for table in tables.values()):
+        return ()
     mark = after.mark if after else mark_of(tables)
     return _all(tables, layout(policies.values(), mark, families), TABLES)
 

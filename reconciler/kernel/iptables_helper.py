@@ -69,6 +69,8 @@ def load() -> Any:
     os.environ.update(XTABLES_LIBDIR=extensions, PYTHON_IPTABLES_XTABLES_VERSION="12")
     ctypes.util.find_library = lambda name: _LIBRARIES.get(name)  # noqa: PLW0108  # a bound method has another type
     try:
+        # By name: a folder that an uninstalled package left behind is a module too, but an empty one.
+        importlib.import_module("iptc.ip4tc")
         return importlib.import_module("iptc")
     except ModuleNotFoundError as error:
         raise UnavailableError("module", str(error)) from None

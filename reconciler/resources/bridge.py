@@ -89,7 +89,7 @@ class Bridge:
             HOST, c.RTM_NEWLINK, c.NLM_F_CREATE | c.NLM_F_EXCL, body + nest(c.IFLA_LINKINFO, _KIND, self._calls())
         )
         # Label and birth go in one send, which no kill can part.
-        return (born, *self._settings(), *self._ipv6())
+        return (born, self._settings(up=False), *self._ipv6(), self._settings(up=self.up))
 
     def update(self, before: Bridge) -> tuple[Action, ...]:
         calls: tuple[Action, ...] = ()
@@ -97,7 +97,7 @@ class Bridge:
             body = self._named() + nest(c.IFLA_LINKINFO, _KIND, self._calls())
             calls = (Netlink(HOST, c.RTM_NEWLINK, 0, body),)
         ipv6 = self._ipv6() if self.ipv6 != before.ipv6 else ()
-        return (*calls, *ipv6, *self._settings())
+        return (*calls, *ipv6, self._settings(up=self.up))
 
     def delete(self) -> tuple[Action, ...]:
         return (Netlink(HOST, c.RTM_DELLINK, 0, self._named(), tolerate=_GONE),)
@@ -110,9 +110,12 @@ class Bridge:
         return nest(c.IFLA_INFO_DATA, u8(c.IFLA_BR_NF_CALL_IPTABLES, value), u8(c.IFLA_BR_NF_CALL_IP6TABLES, value))
 
     def _ipv6(self) -> tuple[Action, ...]:
-        return (WriteLinkSysctl(self.interface, "net/ipv6/conf", "disable_ipv6", "0" if self.ipv6 else "1"),)
+        # Set before it comes up: a link-local address that is still tentative delays what members send by two seconds.
+        values = {"disable_ipv6": "0" if self.ipv6 else "1", "accept_dad": "0", "accept_ra": "0"}
+        names = values if self.ipv6 else ("disable_ipv6",)
+        return tuple(WriteLinkSysctl(self.interface, "net/ipv6/conf", name, values[name]) for name in names)
 
-    def _settings(self) -> tuple[Action, ...]:
+    def _settings(self, *, up: bool) -> Netlink:
         # One message after birth: the kernel ignores an alias in the message that creates a link.
         # promote_secondaries: a new address in a subnet must outlive the one that it replaces.
         localnet = nest(
@@ -120,7 +123,7 @@ class Bridge:
             u32(c.IPV4_DEVCONF_ROUTE_LOCALNET, int(self.route_localnet)),
             u32(c.IPV4_DEVCONF_PROMOTE_SECONDARIES, 1),
         )
-        body = link_header(c.IFF_UP if self.up else 0, c.IFF_UP) + b"".join(
+        body = link_header(c.IFF_UP if up else 0, c.IFF_UP) + b"".join(
             (
                 text(c.IFLA_IFNAME, self.interface),
                 text(c.IFLA_IFALIAS, str(self.label)),
@@ -129,7 +132,7 @@ class Bridge:
                 nest(c.IFLA_AF_SPEC, nest(c.AF_INET, localnet)),
             )
         )
-        return (Netlink(HOST, c.RTM_NEWLINK, 0, body),)
+        return Netlink(HOST, c.RTM_NEWLINK, 0, body)
 
 
 _KIND = attribute(c.IFLA_INFO_KIND, b"bridge\0")
