@@ -124,7 +124,10 @@ BASE_DRIFT = {
     "jump not first": ["-t mangle -I FORWARD 1 -s 10.9.9.9 -j DROP"],
     "jump elsewhere": ["-t mangle -A OUTPUT -j NETAPPLY-JUDGE"],
     "chain of our name": ["-t mangle -N NETAPPLY-MINE", "-t mangle -A NETAPPLY-MINE -j ACCEPT"],
-    "rules out of order": [f"-t mangle -D NETAPPLY-SPOOFED {JUDGE_RULE}", f"-t mangle -A NETAPPLY-SPOOFED {JUDGE_RULE}"],
+    "rules out of order": [
+        f"-t mangle -D NETAPPLY-SPOOFED {JUDGE_RULE}",
+        f"-t mangle -A NETAPPLY-SPOOFED {JUDGE_RULE}",
+    ],
     "rule twice": [f"-t mangle -A NETAPPLY-SPOOFED {JUDGE_RULE}"],
     "port of nobody": ["-t nat -A NETAPPLY-PORTS -p tcp --dport 7 -j DNAT --to-destination 1.1.1.1:1"],
     "unreadable": ["-t nat -A NETAPPLY-PORTS -p tcp -m multiport --dports 7,8 -m comment --comment shop/a1 -j RETURN"],

@@ -19,15 +19,14 @@ from reconciler.state import Resource, State
 
 NETWORK_KEYS = ("front", "back", "side")
 CONTAINER_NAMES = ("web", "app", "db", "front")
-_SUBNETS = {"front": "10.7.0.0/28", "back": "10.8.0.0/28", "side": "10.9.0.0/28"}
 
 
 @st.composite
 def networks(draw: st.DrawFn, stack: str, key: str) -> Network:
     pools: tuple[Pool, ...] = ()
     if draw(st.booleans()):
-        subnet = _SUBNETS[key] if draw(st.booleans()) else _SUBNETS[key].replace("10.", "10.1")
-        pools = (Pool(subnet),)
+        second = {"shop": 10, "blog": 20}[stack] + draw(st.sampled_from([0, 100]))
+        pools = (Pool(f"10.{second + NETWORK_KEYS.index(key)}.0.0/28"),)
     options = BridgeOptions(
         mtu=draw(st.sampled_from([None, 1400])),
         icc=draw(st.booleans()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.desired.build import Scope, desired
@@ -170,9 +170,6 @@ def test_a_foreign_listener_does_not_hinder_what_stands(
     held = [key for key in wanted.keys() if key.kind is Kind.PORT and f":{port}/" in key.name]
     facts = Facts(listeners=(Listener("tcp", "0.0.0.0", port, "other"),))
     assert desired(scope(*wanted_manifests), seen(as_observed(wanted), facts)) == wanted or not held
-
-
-settings.register_profile("property", parent=settings.get_profile("test"))
 
 
 def test_the_model_itself_refuses_a_wrong_order() -> None:
