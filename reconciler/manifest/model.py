@@ -48,11 +48,28 @@ class BridgeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentOptions:
+    """``driver_opts`` of a macvlan or ipvlan network (names: Docker's drivers).
+
+    ``parent`` is an interface of the host, with ``.VLAN`` behind it a sub-interface of that; None: the network
+    has no way out. ``mode`` is macvlan's (bridge, private, vepa, passthru) or ipvlan's (l2, l3, l3s), None the
+    driver's default; ``flag`` (bridge, private, vepa) is ipvlan's.
+    """
+
+    parent: str | None = None
+    mode: str | None = None
+    flag: str | None = None
+    mtu: int | None = None
+    interface_prefix: str = "eth"
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """A network of the stack. ``key`` is its name in the file, ``name`` its real name.
 
     An ``external`` network is made elsewhere and only joined; of it, only ``key`` and
     ``name`` are meaningful. No pools of a family that is enabled: netapply chooses a subnet.
+    ``bridge`` belongs to the driver bridge, ``parent`` to macvlan and ipvlan.
     """
 
     key: str
@@ -65,6 +82,7 @@ class Network:
     pools: tuple[Pool, ...] = ()
     bridge: BridgeOptions = BridgeOptions()
     source: Source | None = field(default=None, compare=False)
+    parent: ParentOptions = ParentOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,45 @@ class Attachment:
     gw_priority: int = 0
     priority: int = 0
     sysctls: tuple[tuple[str, str], ...] = ()
+    source: Source | None = field(default=None, compare=False)
+    link_local_ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Another container that this one knows by ``alias``: of the stack, or, as an external link, of any stack.
+
+    An external link's ``container`` is ``name`` or ``stack/name``.
+    """
+
+    container: str
+    alias: str
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraHost:
+    """One more line of the hosts file. ``address`` is canonical, or `HOST_GATEWAY`: the host as containers see it."""
+
+    host: str
+    address: str
+    source: Source | None = field(default=None, compare=False)
+
+
+HOST_GATEWAY = "host-gateway"
+"""The word that stands for the host's address in ``extra_hosts``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """What the container's resolver is told; nothing: as netapply and the host have it.
+
+    ``search`` of ``.`` alone means no search domains at all. ``options`` are resolv.conf(5)'s.
+    """
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     source: Source | None = field(default=None, compare=False)
 
 
@@ -105,7 +162,8 @@ class Container:
 
     ``network_mode`` is None (networks decide), ``none``, ``host``, ``bridge``,
     ``service:NAME`` or ``container:NAME``. ``environment``, ``sysctls`` keep file order;
-    an environment value is a secret and never shown.
+    an environment value is a secret and never shown. ``mode_source`` is the place of
+    ``network_mode``.
     """
 
     name: str
@@ -122,6 +180,11 @@ class Container:
     rootfs: str | None = None
     sysctls: tuple[tuple[str, str], ...] = ()
     source: Source | None = field(default=None, compare=False)
+    links: tuple[Link, ...] = ()
+    external_links: tuple[Link, ...] = ()
+    extra_hosts: tuple[ExtraHost, ...] = ()
+    dns: Dns = Dns()
+    mode_source: Source | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

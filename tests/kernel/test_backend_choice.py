@@ -95,15 +95,17 @@ def test_switching(host: Host, outside: Machine, old: str, new: str) -> None:
 
     assert has_nftables(host) == (new == "nftables")
     assert bool(legacy_rules(host)) == (new == "iptables")
-    assert all(connection.alive() for connection in connections)
+    assert [connection.alive() for connection in connections] == [True] * 3
     for port, name in ((8080, "shop"), (9090, "blog")):
         answers = [outside.ask(each, port, way) for each in (host.ipv4, host.ipv6) for way in PROTOCOLS]
         assert [answer.name if answer else "" for answer in answers] == [name] * 4
     # Whoever holds the rules goes on holding them.
     assert plan(host)["changes"] == []
     assert plan(host)["firewall"]["backend"] == new
-    for closing in (*servers, *connections):
-        closing.close()
+    for server in servers:
+        server.close()
+    for connection in connections:
+        connection.close()
     host.netapply("down", "shop.yaml", "blog.yaml")
     assert not has_nftables(host)
     assert legacy_rules(host) == []
@@ -145,11 +147,9 @@ def test_without_python_iptables(host: Host, lab: Lab) -> None:
     host.write("shop.yaml", SHOP)
     hidden = host.folder / "hidden"
     hidden.mkdir()
-    done = host.run(
-        ["unshare", "-m", "sh", "-c", f'mount --bind "{hidden}" "$1"; shift; exec "$@"', "-", iptc_folder()]
-        + host.command("--firewall", "iptables", "plan", str(host.folder / "shop.yaml")),
-        check=False,
-    )
+    hide = ["unshare", "-m", "sh", "-c", f'mount --bind "{hidden}" "$1"; shift; exec "$@"', "-", iptc_folder()]
+    command = host.command("--firewall", "iptables", "plan", str(host.folder / "shop.yaml"))
+    done = host.run([*hide, *command], check=False)
     assert done.returncode == 1
     assert "pip install 'netapply[iptables]'" in done.stderr
     assert "Traceback" not in done.stderr
