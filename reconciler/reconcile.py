@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reconciler.desired.build import Scope, desired
-from reconciler.desired.host import lost_records
+from reconciler.desired.host import blocked, lost_records
 from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel.machine import Machine
 from reconciler.observation import Observation
+from reconciler.plan.change import Delete
 from reconciler.plan.diff import diff
 from reconciler.plan.plan import Plan, Stage, Step, order
 from reconciler.plan.verify import differences, touched_sandboxes
@@ -33,7 +34,7 @@ def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
     observed = observation.state
     steps = order(diff(observed, wanted), observed, wanted)
     facts = observation.facts
-    warnings = (*facts.warnings, *lost_records(observed, wanted))
+    warnings = (*facts.warnings, *lost_records(observed, wanted), *blocked(observation, wanted))
     return Plan(steps, warnings, (facts.backend, facts.backend_reason)), wanted
 
 
@@ -97,7 +98,8 @@ def _settle_host(machine: Machine, progress: Progress) -> Outcome:
         plan, _ = make_plan(Scope(frozenset()), observation)
     except NetapplyError as error:
         return Outcome((), (), error.problems)
-    return _forward(machine, plan.of(HOST_OWNER), progress)
+    # Whatever it lacks is the next run's to make.
+    return _forward(machine, [step for step in plan.of(HOST_OWNER) if isinstance(step.change, Delete)], progress)
 
 
 def _joined(first: Outcome, second: Outcome) -> Outcome:

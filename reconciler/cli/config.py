@@ -12,6 +12,8 @@ from reconciler.cli.look import print_json
 @options.files
 @options.merged
 @options.stack_name
+@options.profiles
+@options.env_files
 @click.option(
     "--format",
     "output_format",
@@ -19,9 +21,16 @@ from reconciler.cli.look import print_json
     default="text",
     help="For people (which is YAML) or programs.",
 )
-def command(files: tuple[str, ...], merged: tuple[str, ...], stack_name: str | None, output_format: str) -> None:
+def command(
+    files: tuple[str, ...],
+    merged: tuple[str, ...],
+    stack_name: str | None,
+    profiles: tuple[str, ...],
+    env_files: tuple[str, ...],
+    output_format: str,
+) -> None:
     """Show the manifest interpolated, merged, in long forms, with defaults. Environment values stay hidden."""
-    manifests = session.manifests_of(files, merged, stack_name)
+    manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     from reconciler.manifest import canonical  # noqa: PLC0415  # --help must not pay for it
 
     session.show_warnings([warning for manifest in manifests for warning in manifest.warnings])

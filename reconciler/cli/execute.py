@@ -31,6 +31,8 @@ def command(settings: Settings, container: str, words: tuple[str, ...], *, no_tt
     from reconciler.kernel import runtime_access  # noqa: PLC0415  # --help must not pay for it
     from reconciler.kernel.processes import CLEAN_ENVIRONMENT  # noqa: PLC0415  # as above
 
+    if words[0] == "--" and len(words) > 1:
+        words = words[1:]
     seen = look(settings)
     view = seen.view(seen.container(container))
     if view.state == "sandbox":

@@ -65,7 +65,11 @@ def host_namespace(host_name: str) -> Path:
         return Path("/run/netns") / host_name
     first, own = Path("/proc/1/ns/net"), Path("/proc/self/ns/net")
     # Inside a container of somebody else's, process 1 may stand elsewhere.
-    return first if os.path.samefile(first, own) else own  # noqa: PTH121  # follows what a Path would resolve wrongly
+    try:
+        same = os.path.samefile(first, own)  # noqa: PTH121  # follows what a Path would resolve wrongly
+    except OSError:  # a first process that even root may not look at
+        return own
+    return first if same else own
 
 
 def print_json(document: Any) -> None:

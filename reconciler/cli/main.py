@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import click
 
+from reconciler.cli import diagnostics
 from reconciler.errors import NetapplyError
 
 _COMMANDS = {
@@ -24,6 +25,7 @@ _COMMANDS = {
     "exec": "execute",
     "logs": "logs",
     "config": "config",
+    "schema": "schema",
 }
 
 
@@ -85,11 +87,15 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return 1
     except NetapplyError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
+        diagnostics.show(error.problems)
         return 1
     except BrokenPipeError:
         # The reader went away; Python would complain again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        # Whatever the system refuses where nobody expected it is still told in a sentence.
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {place}{error.strerror or error}", err=True)
         return 1
     return result if isinstance(result, int) else 0

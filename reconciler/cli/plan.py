@@ -15,6 +15,8 @@ from reconciler.desired.build import Scope
 @options.files
 @options.merged
 @options.stack_name
+@options.profiles
+@options.env_files
 @options.adopt
 @options.no_host_rule
 @options.json_format
@@ -24,13 +26,15 @@ def command(
     files: tuple[str, ...],
     merged: tuple[str, ...],
     stack_name: str | None,
+    profiles: tuple[str, ...],
+    env_files: tuple[str, ...],
     output_format: str,
     *,
     adopt: bool,
     no_host_rule: bool,
 ) -> int:
     """Show what `up` would change, and change nothing. Exit 0: nothing to do, 2: changes, 1: error."""
-    manifests = session.manifests_of(files, merged, stack_name)
+    manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
     return show(settings, scope, output_format)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import diagnostics
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError, Problem
@@ -20,15 +21,31 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 
-def manifests_of(files: Sequence[str], merged: Sequence[str], stack_name: str | None) -> tuple[Manifest, ...]:
+def manifests_of(
+    files: Sequence[str],
+    merged: Sequence[str],
+    stack_name: str | None,
+    profiles: Sequence[str] = (),
+    env_files: Sequence[str] = (),
+) -> tuple[Manifest, ...]:
     """The stacks that the arguments name: positional files are separate, ``-f`` files merge into one.
+
+    Without ``env_files`` each stack has its own ``.env``.
 
     Raises NetapplyError with all faults of all files.
     """
     from reconciler import manifest  # noqa: PLC0415  # commands without a manifest must not pay for pydantic
 
     stdin = sys.stdin.read() if "-" in {*files, *merged} else None
-    return manifest.stacks(files, merged=merged, stack_name=stack_name, environment=os.environ, stdin=stdin)
+    return manifest.stacks(
+        files,
+        merged=merged,
+        stack_name=stack_name,
+        environment=os.environ,
+        stdin=stdin,
+        profiles=profiles,
+        env_files=env_files or None,
+    )
 
 
 def scope_of(manifests: Sequence[Manifest], *, adopt: bool = False, host_rule: bool = True) -> Scope:
@@ -50,8 +67,7 @@ def machine_of(settings: Settings, *, writing: bool) -> Iterator[Machine]:
 
 def show_warnings(warnings: Sequence[Problem]) -> None:
     """Warnings, on standard error."""
-    for warning in warnings:
-        click.echo(str(Problem(warning.message, warning.source, warning.hint, "warning")), err=True)
+    diagnostics.show(Problem(warning.message, warning.source, warning.hint, "warning") for warning in warnings)
 
 
 def warnings_of(scope: Scope, plan: Plan) -> tuple[Problem, ...]:

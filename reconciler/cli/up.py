@@ -12,12 +12,15 @@ from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError
 from reconciler.plan import text
 from reconciler.plan.plan import Step
+from reconciler.state import Key
 
 
 @click.command("up")
 @options.files
 @options.merged
 @options.stack_name
+@options.profiles
+@options.env_files
 @options.adopt
 @options.no_host_rule
 @click.option("--dry-run", is_flag=True, help="The same as `plan`.")
@@ -27,13 +30,15 @@ def command(
     files: tuple[str, ...],
     merged: tuple[str, ...],
     stack_name: str | None,
+    profiles: tuple[str, ...],
+    env_files: tuple[str, ...],
     *,
     adopt: bool,
     no_host_rule: bool,
     dry_run: bool,
 ) -> int:
     """Make the host like the manifest: plan, execute, verify; roll back on failure."""
-    manifests = session.manifests_of(files, merged, stack_name)
+    manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
     if dry_run:
         from reconciler.cli.plan import show  # noqa: PLC0415  # only this way needs it
@@ -52,7 +57,8 @@ def apply(settings: Settings, scope: Scope) -> int:
         if not plan.steps:
             click.echo("Nothing to do.")
             return 0
-        outcome = reconcile.apply(machine, plan, wanted, _show_done)
+        shown = {change.key for change in text.shown(plan.changes)}
+        outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, shown))
     for step in outcome.undone:
         click.echo(f"undone: {text.done_line(step.change)}")
     if outcome.problems:
@@ -61,6 +67,8 @@ def apply(settings: Settings, scope: Scope) -> int:
     return 0
 
 
-def _show_done(step: Step) -> None:
+def _show_done(step: Step, shown: set[Key]) -> None:
+    if step.change.key not in shown:
+        return
     # Not echo, which flushes each line: five thousand of them into a pipe would take a tenth of the time.
     sys.stdout.write(f"{text.done_line(step.change)}\n")

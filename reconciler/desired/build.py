@@ -15,8 +15,9 @@ from reconciler.desired.ports import Wish, exits_of, publish
 from reconciler.desired.process import process_of
 from reconciler.desired.routes import default_routes
 from reconciler.desired.sysctls import sandbox_sysctls
+from reconciler.desired.unsupported import unsupported
 from reconciler.errors import NetapplyError, Problem
-from reconciler.firewall.iptables import unsupported
+from reconciler.firewall import iptables
 from reconciler.manifest.model import Container, Manifest
 from reconciler.naming import origin_of
 from reconciler.observation import Observation
@@ -66,7 +67,7 @@ def desired(scope: Scope, observation: Observation) -> State:
     _check_joined(build, planned)
     _containers(build, planned, origins)
     if observation.facts.backend == "iptables":
-        build.problems.extend(unsupported(build.resources))
+        build.problems.extend(iptables.unsupported(build.resources))
     if build.problems:
         raise NetapplyError(build.problems)
     stacks = State(build.resources).merged(build.known.others)
@@ -125,6 +126,7 @@ def _containers(build: _Build, planned: dict[str, PlannedNetwork], origins: dict
         networks = _networks_of(build, manifest, planned)
         for container in manifest.containers:
             _check_mode(build, container)
+            build.problems.extend(unsupported(container))
             identity = f"{manifest.stack}/{container.name}"
             members[identity] = list(_members(build, identity, container, networks))
     place_members((member for found in members.values() for member in found), build.known, build.problems)
@@ -168,7 +170,7 @@ def _networks_of(build: _Build, manifest: Manifest, planned: dict[str, PlannedNe
 def _check_mode(build: _Build, container: Container) -> None:
     if container.network_mode not in {None, "none"}:
         message = f"network_mode {container.network_mode} is not supported yet"
-        build.problems.append(Problem(message, container.source))
+        build.problems.append(Problem(message, container.mode_source or container.source))
     if container.network_mode == "none" and container.ports:
         message = f"container {container.name} publishes ports but has network_mode none: ports need a network"
         build.problems.append(Problem(message, container.ports[0].source or container.source))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from reconciler.firewall.foreign import COMMENT
 from reconciler.firewall.iptables_rules import PREFIX
 
-_OURS = re.compile(rf"(-A {PREFIX}\S+ .*|.* -[jg] {PREFIX}\S+)|.* --comment \"?{COMMENT}\"?( .*)?")
+_OURS = re.compile(rf"(-A {PREFIX}\S+ .*|.* -[jg] {PREFIX}\S+)|.* --comment ({COMMENT}|\"{COMMENT}\")( .*)?")
 
 
 class LegacyRules(NamedTuple):

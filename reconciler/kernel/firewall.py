@@ -140,6 +140,9 @@ class Firewall:
 
     def _look(self) -> _Look:
         legacy = legacy_tables.look()
+        if legacy.ours or self._choice == "iptables":
+            # Its processes take a quarter of a second to start; meanwhile the other is read.
+            self._helpers  # noqa: B018  # made when it is first asked for
         held: dict[str, list[Held]] = {
             "nftables": list(nftables.observe(self._library)),
             "iptables": list(self._helpers.observe()) if legacy.ours else [],

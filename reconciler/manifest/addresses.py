@@ -1,4 +1,4 @@
-"""Texts that name addresses, subnets, MACs and interfaces, judged and brought to one form."""
+"""Texts that name addresses, subnets, MACs, hosts and interfaces, judged and brought to one form."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ Subnet = IPv4Network | IPv6Network
 LONGEST_INTERFACE_NAME = 15
 """Bytes; the kernel's IFNAMSIZ is 16 with the closing zero."""
 
+_HOST_LABEL = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_LONGEST_HOST_NAME = 253
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(?:\1[0-9a-fA-F]{2}){4}")
 _TYPOGRAPHIC = re.compile("[\u2010-\u2015\u2018-\u201f\u2212]")  # dashes and quotes of word processors
 _RESERVED_INTERFACES = frozenset({".", "..", "lo", "all", "default"})
@@ -94,6 +96,20 @@ def parse_mac(text: str) -> str:
         message = "the MAC address of zeros means none"
         raise FormError(message)
     return canonical
+
+
+def parse_host_name(text: str) -> str:
+    """A host name after RFC 1123; underscores are taken too, as they are in practice.
+
+    Raises:
+        FormError: it is none.
+    """
+    labels = text.removesuffix(".").replace("_", "-").split(".")
+    fits = len(text) <= _LONGEST_HOST_NAME and all(_HOST_LABEL.fullmatch(label.strip("-") or "-") for label in labels)
+    if not fits:
+        message = f"'{text}' is not a host name"
+        raise FormError(message, typographic_hint(text) or "letters, digits and '-', in parts of 1 to 63")
+    return text
 
 
 def parse_interface_name(text: str) -> str:

@@ -6,8 +6,11 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from reconciler.manifest.options import BRIDGE_FIELDS, ENDPOINT_SYSCTLS
+from reconciler.manifest.parent_options import PARENT_FIELDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.manifest.model import Attachment, Container, Manifest, Network, Pool, PortMapping
 
 HIDDEN = "(hidden)"
@@ -65,6 +68,12 @@ def _container(container: Container) -> dict[str, Any]:
             "sysctls": dict(container.sysctls),
             "expose": list(container.expose),
             "network_mode": container.network_mode,
+            "links": [f"{link.container}:{link.alias}" for link in container.links],
+            "external_links": [f"{link.container}:{link.alias}" for link in container.external_links],
+            "extra_hosts": [f"{each.host}={each.address}" for each in container.extra_hosts],
+            "dns": list(container.dns.servers),
+            "dns_search": list(container.dns.search),
+            "dns_opt": list(container.dns.options),
             "networks": {each.network: _attachment(each) for each in container.attachments},
             "ports": [_port(port) for port in container.ports],
         },
@@ -79,6 +88,7 @@ def _attachment(attachment: Attachment) -> dict[str, Any]:
             "ipv4_address": attachment.ipv4_address,
             "ipv6_address": attachment.ipv6_address,
             "mac_address": attachment.mac_address,
+            "link_local_ips": list(attachment.link_local_ips),
             "interface_name": attachment.interface_name,
             "driver_opts": {ENDPOINT_SYSCTLS: sysctls} if sysctls else {},
             "gw_priority": attachment.gw_priority,
@@ -107,7 +117,7 @@ def _network(network: Network) -> dict[str, Any]:
         {
             "name": network.name,
             "driver": network.driver,
-            "driver_opts": _bridge_options(network) if network.driver == "bridge" else {},
+            "driver_opts": _driver_options(network),
             "internal": network.internal,
             "enable_ipv4": network.enable_ipv4,
             "enable_ipv6": network.enable_ipv6,
@@ -116,10 +126,16 @@ def _network(network: Network) -> dict[str, Any]:
     )
 
 
-def _bridge_options(network: Network) -> dict[str, str]:
+def _driver_options(network: Network) -> dict[str, str]:
+    if network.driver in PARENT_FIELDS:
+        return _texts(PARENT_FIELDS[network.driver], network.parent)
+    return _texts(BRIDGE_FIELDS, network.bridge) if network.driver == "bridge" else dict(network.options)
+
+
+def _texts(fields: Mapping[str, str], holder: object) -> dict[str, str]:
     found = {}
-    for option, attribute in BRIDGE_FIELDS.items():
-        value = getattr(network.bridge, attribute)
+    for option, attribute in fields.items():
+        value = getattr(holder, attribute)
         if isinstance(value, tuple):
             value = ":".join(value) or None
         if value is not None:

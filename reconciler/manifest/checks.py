@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Source
 from reconciler.manifest.faults import Faults, suggestion
-from reconciler.manifest.model import Attachment, Container, Network, Pool, PortMapping
-from reconciler.manifest.networks import is_host
+from reconciler.manifest.members import Member, check_members
+from reconciler.manifest.model import Container, Network
+from reconciler.manifest.nodes import Mapping, child
+from reconciler.manifest.port_checks import check_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.manifest.context import Context
 
-_ANY_HOST = {None: (4, 6), "0.0.0.0": (4,), "::": (6,)}  # noqa: S104  # compared, never bound
 _NOWHERE = Source("", 0, 0)
-
-Member = tuple[Container, Attachment]
 
 
 def check_stack(networks: dict[str, Network], containers: Sequence[Container], context: Context) -> None:
     """Note everything in the stack that does not fit together."""
     _check_pools(networks.values(), context.faults)
+    _check_network_names(networks.values(), context)
     members: dict[str, list[Member]] = defaultdict(list)
     for container in containers:
         for attachment in container.attachments:
             members[attachment.network].append((container, attachment))
     for key, joined in members.items():
         if key in networks:
-            _check_members(networks[key], joined, context)
+            check_members(networks[key], joined, context)
         else:
             _note_undefined(key, joined, networks, context.faults)
-    _check_modes({container.name: container for container in containers}, context)
-    check_ports([(container, port) for container in containers for port in container.ports], context.faults)
+    by_name = {container.name: container for container in containers}
+    _check_modes(by_name, context)
+    for container in containers:
+        _check_links(container, networks, by_name, context)
+    check_ports(containers, networks, context.faults)
 
 
 def _check_pools(networks: Iterable[Network], faults: Faults) -> None:
@@ -55,75 +58,54 @@ def _check_pools(networks: Iterable[Network], faults: Faults) -> None:
         faults.add(message, second[1].source, "give one of them another subnet")
 
 
+def _check_network_names(networks: Iterable[Network], context: Context) -> None:
+    """Two networks of one real name, or on one bridge."""
+    seen: dict[tuple[str, str], Network] = {}
+    for network in networks:
+        for what, name, path in (
+            ("named", network.name, ("name",)),
+            ("on the bridge", network.bridge.bridge_name, ("driver_opts", "com.docker.network.bridge.name")),
+        ):
+            first = seen.setdefault((what, name), network) if name else network
+            if first is not network and not (first.external and network.external):
+                message = f"network '{network.key}' is {what} '{name}', as is network '{first.key}' at {first.source}"
+                context.faults.add(message, context.at("networks", network.key, *path), "give one another name")
+
+
+def _check_links(
+    container: Container, networks: dict[str, Network], containers: dict[str, Container], context: Context
+) -> None:
+    declared = child(context.root, ("containers",))
+    for link in container.links:
+        target = containers.get(link.container)
+        if target is container:
+            context.faults.add(f"container '{container.name}' links to itself", link.source, "remove the link")
+        elif target is None:
+            hint = suggestion(link.container, containers)
+            if isinstance(declared, Mapping) and link.container in declared.entries:
+                hint = "it belongs to a profile that is not active: give --profile"
+            message = f"container '{container.name}' links to '{link.container}', which is not in the stack"
+            context.faults.add(message, link.source, hint or "for another stack's: external_links")
+        elif not _share_a_network(container, target, networks):
+            message = f"container '{container.name}' links to '{target.name}', but they share no network"
+            context.faults.warn(message, link.source, "a link alone does not connect them: let both join one network")
+
+
+def _share_a_network(first: Container, second: Container, networks: dict[str, Network]) -> bool:
+    def names(container: Container) -> set[str]:
+        if container.network_mode is not None:
+            return {container.network_mode}
+        return {networks[each.network].name for each in container.attachments if each.network in networks}
+
+    # Whoever shares another's namespace has that one's networks, which are not looked up here.
+    borrowed = any(":" in (each.network_mode or "") for each in (first, second))
+    return borrowed or not names(first).isdisjoint(names(second))
+
+
 def _note_undefined(key: str, joined: list[Member], networks: dict[str, Network], faults: Faults) -> None:
     hint = suggestion(key, networks) or f"declare it at the top: networks: {{{key}: }}"
     for container, attachment in joined:
         faults.add(f"container '{container.name}' refers to undefined network '{key}'", attachment.source, hint)
-
-
-def _check_members(network: Network, members: list[Member], context: Context) -> None:
-    taken = _reserved(network)
-    for container, attachment in members:
-        path = ("containers", container.name, "networks", network.key)
-        for key, address in (("ipv4_address", attachment.ipv4_address), ("ipv6_address", attachment.ipv6_address)):
-            if address:
-                source = context.at(*path, key)
-                if network.key not in context.unclear_networks:
-                    _check_address(network, address, source, context.faults)
-                _claim(taken, address, f"address {address}", container, source, context.faults)
-        if attachment.mac_address:
-            what = f"MAC address {attachment.mac_address}"
-            _claim(taken, attachment.mac_address, what, container, context.at(*path, "mac_address"), context.faults)
-
-
-def _reserved(network: Network) -> dict[str, str]:
-    """The addresses of the network that no container can have, and whose they are."""
-    taken: dict[str, str] = {}
-    for pool in network.pools:
-        if pool.gateway:
-            taken[pool.gateway] = f"the gateway of network '{network.key}' at {pool.source}"
-        for name, address in pool.aux_addresses:
-            taken[address] = f"aux address '{name}' of network '{network.key}' at {pool.source}"
-    return taken
-
-
-def _claim(
-    taken: dict[str, str],
-    value: str,
-    what: str,
-    container: Container,
-    source: Source,
-    faults: Faults,
-) -> None:
-    if value in taken:
-        faults.add(f"{what} of container '{container.name}' is taken by {taken[value]}", source, "choose another")
-    else:
-        taken[value] = f"container '{container.name}' at {source}"
-
-
-def _check_address(network: Network, address: str, source: Source, faults: Faults) -> None:
-    if network.external:
-        return
-    parsed = ip_address(address)
-    if not (network.enable_ipv6 if parsed.version == 6 else network.enable_ipv4):  # noqa: PLR2004  # the family
-        hint = f"set enable_ipv{parsed.version}: true on it"
-        faults.add(f"{address}: network '{network.key}' has no IPv{parsed.version}", source, hint)
-        return
-    pools = [pool for pool in network.pools if pool.family == parsed.version]
-    pool = next((pool for pool in pools if parsed in ip_network(pool.subnet)), None)
-    if pool is None:
-        faults.add(*_outside(network, address, pools, source))
-    elif not is_host(address, pool.subnet):
-        faults.add(f"{address} is the first or last address of {pool.subnet}, no host can have it", source)
-
-
-def _outside(network: Network, address: str, pools: list[Pool], source: Source) -> tuple[str, Source, str]:
-    if pools:
-        subnets = ", ".join(f"{pool.subnet} at {pool.source}" for pool in pools)
-        message = f"{address} is in no subnet of network '{network.key}': {subnets}"
-        return message, source, "choose an address in the subnet"
-    message = f"{address} is fixed, but network '{network.key}' has no subnet of its own for it"
-    return message, source, "give the network ipam.config with a subnet"
 
 
 def _check_modes(containers: dict[str, Container], context: Context) -> None:
@@ -145,28 +127,3 @@ def _check_modes(containers: dict[str, Container], context: Context) -> None:
             reported.update(path)
             message = f"network_mode goes in a circle: {' -> '.join([*path, name])}"
             context.faults.add(message, context.at("containers", name, "network_mode"), "one of them needs networks")
-
-
-def check_ports(ports: Iterable[tuple[Container, PortMapping]], faults: Faults) -> None:
-    """Note host ports that are published twice, judged as the kernel judges two binds.
-
-    A wildcard meets every address of its family; the families are apart, because IPv6
-    sockets of ours are bound IPv6-only. Ranges to choose from cannot be judged here.
-    """
-    seen: dict[tuple[str, int, int], dict[str | None, tuple[Container, PortMapping]]] = defaultdict(dict)
-    for container, port in ports:
-        if port.published is None or port.published[0] != port.published[1]:
-            continue
-        host_port = port.published[0]
-        address: str | None = None if port.host_address in _ANY_HOST else port.host_address
-        families = _ANY_HOST.get(port.host_address) or ((6,) if address and ":" in address else (4,))
-        clash = None
-        for family in families:
-            others = seen[port.protocol, host_port, family]
-            clash = clash or others.get(None) or (others.get(address) if address else next(iter(others.values()), None))
-            others.setdefault(address, (container, port))
-        if clash:
-            first, second = sorted((clash, (container, port)), key=lambda each: each[1].source or _NOWHERE)
-            where = f"first at {first[1].source} (container {first[0].name})"
-            message = f"port {host_port}/{port.protocol} is published twice; {where}"
-            faults.add(message, second[1].source, "give one of them another host port")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from reconciler.errors import NetapplyError
 from reconciler.manifest.faults import Faults, FormError
 from reconciler.manifest.nodes import Mapping, key_place, place
 
@@ -21,6 +22,11 @@ LONGEST_NAME = 63
 T = TypeVar("T")
 
 
+def _no_files(path: str) -> bytes | str:
+    message = f"{path}: no such file"
+    raise NetapplyError.of(message)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One stack under conversion."""
@@ -32,6 +38,8 @@ class Context:
     """The containers' keys by their ``container_name``."""
     unclear_networks: set[str] = field(default_factory=set)
     """Networks with a faulty subnet; what depends on their subnets cannot be judged."""
+    read_file: Callable[[str], bytes | str] = _no_files
+    """The contents of a file that the manifest names; raises NetapplyError where it cannot be read."""
 
     def at(self, *path: str | int) -> Source:
         """The place of the value at ``path``."""

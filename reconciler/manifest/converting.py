@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.manifest.attachments import DEFAULT_NETWORK
 from reconciler.manifest.checks import check_stack
-from reconciler.manifest.containers import DEFAULT_NETWORK, convert_container
+from reconciler.manifest.containers import convert_container
 from reconciler.manifest.context import Context
 from reconciler.manifest.merge import settle
 from reconciler.manifest.model import Manifest
 from reconciler.manifest.models import ContainerPart, NetworkPart
 from reconciler.manifest.naming import stack_name
 from reconciler.manifest.networks import convert_network
-from reconciler.manifest.nodes import Mapping, place
+from reconciler.manifest.nodes import Mapping, Node, overrides, place
 from reconciler.manifest.validation import validate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Mapping as Table
     from pathlib import Path
 
@@ -32,20 +34,35 @@ def convert(
     environment: Table[str, str],
     profiles: frozenset[str],
     faults: Faults,
+    read_file: Callable[[str], bytes | str],
 ) -> Manifest | None:
     """The manifest that the merged tree describes; what is wrong is noted.
 
     ``file`` is the first of the stack's files, None for standard input; ``argument`` is
-    that of ``-p``. None when the document's shape leaves nothing to convert.
+    that of ``-p``; ``read_file`` gives the contents of files that the manifest names. None when the document's shape leaves nothing to convert.
     """
-    root = settle(tree)
+    manifest = _convert(settle(tree), file, argument, environment, profiles, faults, read_file)
+    if faults.errors:
+        faults.name_overridden(overrides(tree))
+    return manifest
+
+
+def _convert(
+    root: Node | None,
+    file: Path | None,
+    argument: str | None,
+    environment: Table[str, str],
+    profiles: frozenset[str],
+    faults: Faults,
+    read_file: Callable[[str], bytes | str],
+) -> Manifest | None:
     part = validate(root, faults) if isinstance(root, Mapping) else None
     if not isinstance(root, Mapping) or part is None:
         return None
     written = (part.name, place(root, ("name",))) if part.name else None
     absolute = file.absolute() if file else None
     name, named = stack_name(argument, environment, written, absolute, faults)
-    context = Context(root, name, faults)
+    context = Context(root, name, faults, read_file=read_file)
     networks, containers = _parts(part, context, environment, profiles)
     return Manifest(
         stack=name,

@@ -13,7 +13,7 @@ from reconciler.manifest.faults import Faults
 from reconciler.manifest.including import Inclusion, take_inclusions
 from reconciler.manifest.interpolation import interpolate
 from reconciler.manifest.merge import merge
-from reconciler.manifest.nodes import Mapping, Node, Scalar, is_null, source_of
+from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
 from reconciler.manifest.normalise import Unused, normalise
 from reconciler.manifest.reading import LARGEST_FILE, read
 
@@ -173,7 +173,19 @@ def _anchor_paths(root: Mapping, directory: str) -> None:
     """Make the relative paths of a document absolute, before it meets one of another folder."""
     containers = root.entries.get("containers")
     for container in containers.entries.values() if isinstance(containers, Mapping) else ():
-        rootfs = container.entries.get("rootfs") if isinstance(container, Mapping) else None
-        if isinstance(rootfs, Scalar) and rootfs.text and not rootfs.text.startswith("/"):
-            rootfs.text = str(Path(directory).absolute() / rootfs.text)
-            rootfs.value = rootfs.text
+        if isinstance(container, Mapping):
+            _anchor(container.entries.get("rootfs"), directory)
+            for item in _items(container.entries.get("env_file")):
+                _anchor(item.entries.get("path") if isinstance(item, Mapping) else item, directory)
+
+
+def _items(node: Node | None) -> list[Node]:
+    if isinstance(node, Sequence):
+        return node.items
+    return [] if node is None else [node]
+
+
+def _anchor(node: Node | None, directory: str) -> None:
+    if isinstance(node, Scalar) and node.text and not node.text.startswith("/"):
+        node.text = str(Path(directory).absolute() / node.text)
+        node.value = node.text

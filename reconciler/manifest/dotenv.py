@@ -31,8 +31,10 @@ _COMMENT = re.compile(r"(?:^|\s+)#.*\Z")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$$"}
 
 
-def parse_dotenv(text: str, file: str, environment: Mapping[str, str], faults: Faults) -> dict[str, str]:
-    """The variables of one file.
+def parse_dotenv(
+    text: str, file: str, environment: Mapping[str, str], faults: Faults, *, raw: bool = False
+) -> dict[str, str]:
+    """The variables of one file; with ``raw`` each line is NAME=VALUE, quotes and dollar signs mean themselves.
 
     Single quotes take text as it is; in double quotes and without quotes variables are
     replaced, from ``environment`` and the lines before. A name alone takes the value that
@@ -51,6 +53,13 @@ def parse_dotenv(text: str, file: str, environment: Mapping[str, str], faults: F
         if entry is None:
             faults.add("this line is no variable", source, "write NAME=VALUE")
             position = (text.find("\n", position) + 1) or len(text)
+            continue
+        if raw:
+            line = text[position:].partition("\n")[0]
+            name, equals, content = line.partition("=")
+            if equals:
+                found[name.strip()] = content
+            position += len(line) + 1
             continue
         position = entry.end()
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError, Problem, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+
+_OVERRIDES = "; overrides the value at "
 
 
 class FormError(Exception):
@@ -36,6 +40,13 @@ class Faults:
     def warn(self, message: str, source: Source | None = None, hint: str = "") -> None:
         """Note one warning."""
         self.warnings.append(Problem(message, source, hint, severity="warning"))
+
+    def name_overridden(self, overrides: Mapping[Source, Source]) -> None:
+        """Say of each error at one of these places which value, at which place, was overridden there."""
+        for index, problem in enumerate(self.errors):
+            before = overrides.get(problem.source) if problem.source else None
+            if before and _OVERRIDES not in problem.message:
+                self.errors[index] = replace(problem, message=f"{problem.message}{_OVERRIDES}{before}")
 
     def stop_if_any(self) -> None:
         """Raise all errors at once, if there is one.

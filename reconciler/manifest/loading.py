@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError
 from reconciler.manifest.converting import convert
 from reconciler.manifest.discovery import discover, members
-from reconciler.manifest.documents import DOTENV, STDIN, Documents, Run, read_variables
+from reconciler.manifest.documents import DOTENV, STDIN, Documents, Run, content, read_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,13 +106,16 @@ def _load(paths: tuple[str, ...], argument: str | None, run: Run) -> Manifest | 
         return None
     file = None if paths[0] == STDIN else Path(paths[0])
     profiles = frozenset(filter(None, [*run.profiles, *environment.get("COMPOSE_PROFILES", "").split(",")]))
-    return convert(root, file, argument, environment, profiles, run.faults)
+    return convert(root, file, argument, environment, profiles, run.faults, partial(content, run=run))
 
 
 def _environment(directory: str, run: Run) -> dict[str, str]:
     """The run's variables, and under them those of the files of variables."""
-    if run.env_files is not None:
-        return {**read_variables(run.env_files, run.environment, run), **run.environment}
+    env_files = run.env_files
+    if env_files is None and (named := run.environment.get("COMPOSE_ENV_FILES")):
+        env_files = tuple(filter(None, named.split(",")))
+    if env_files is not None:
+        return {**read_variables(env_files, run.environment, run), **run.environment}
     if run.environment.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in _YES:
         return dict(run.environment)
     file = str(PurePosixPath(directory, DOTENV))

@@ -60,13 +60,19 @@ def _plain(node: Node) -> bool:
 
 def _mappings(base: Mapping, over: Mapping, faults: Faults, path: Path) -> Mapping:
     merged = base.empty_copy()
+    merged.replaced = {**base.replaced} if base.replaced else None
     for key, value in base.entries.items():
         merged.put(base.keys[key], value)
     for key, value in over.entries.items():
         if value.tag == RESET:
             merged.drop(key)
         elif key in merged.entries:
-            merged.entries[key] = merge(merged.entries[key], value, faults, (*path, key))
+            before = merged.entries[key]
+            merged.entries[key] = after = merge(before, value, faults, (*path, key))
+            if after is value and not is_null(before):
+                # The key goes with its value, for a collection's place is that of its key.
+                merged.keys[key] = over.keys[key]
+                merged.replaced = {**(merged.replaced or {}), key: source_of(before)}
         else:
             merged.put(over.keys[key], value)
     return merged
@@ -111,6 +117,13 @@ def _as_list(node: Node) -> Node:
     if isinstance(node, Scalar) and node.text:
         return Sequence(node.file, node.line, node.column, [node])
     return node
+
+
+def _as_items(node: Node) -> Node:
+    """A single word or mapping as a list of one."""
+    if isinstance(node, Sequence) or is_null(node):
+        return node
+    return Sequence(node.file, node.line, node.column, [node])
 
 
 def _as_names(node: Node) -> Node:
@@ -166,6 +179,7 @@ _CONTAINER_RULES = {
     "networks": _Rule(_as_names),
     "command": _REPLACED,
     "entrypoint": _REPLACED,
+    "env_file": _Rule(_as_items),
     "environment": _PAIRS,
     "sysctls": _PAIRS,
     "dns": _WORDS,

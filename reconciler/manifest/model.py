@@ -69,7 +69,8 @@ class Network:
 
     An ``external`` network is made elsewhere and only joined; of it, only ``key`` and
     ``name`` are meaningful. No pools of a family that is enabled: netapply chooses a subnet.
-    ``bridge`` belongs to the driver bridge, ``parent`` to macvlan and ipvlan.
+    ``bridge`` belongs to the driver bridge, ``parent`` to macvlan and ipvlan, ``options`` as
+    they are written to any other.
     """
 
     key: str
@@ -83,6 +84,7 @@ class Network:
     bridge: BridgeOptions = BridgeOptions()
     source: Source | None = field(default=None, compare=False)
     parent: ParentOptions = ParentOptions()
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

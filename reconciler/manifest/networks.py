@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
 from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet
 from reconciler.manifest.faults import FormError, suggestion
-from reconciler.manifest.model import Network, Pool
+from reconciler.manifest.model import Network, ParentOptions, Pool
 from reconciler.manifest.models import ExternalPart, NetworkPart, PoolPart
 from reconciler.manifest.options import NetworkOptions, parse_bridge_options
+from reconciler.manifest.parent_options import PARENT_FIELDS, parse_parent_options
 
 if TYPE_CHECKING:
     from reconciler.manifest.context import Context
@@ -29,9 +31,13 @@ def convert_network(key: str, part: NetworkPart, context: Context) -> Network:
     if part.name:
         context.check_name("network", part.name, context.at("networks", key, "name"))
     driver = _driver(key, part, context)
-    options = NetworkOptions()
+    options, parent = NetworkOptions(), ParentOptions()
+    note = partial(_note, key, context)
+    known = driver == "bridge" or driver in PARENT_FIELDS
     if driver == "bridge":
-        options = parse_bridge_options(part.driver_opts or {}, lambda name, error: _note(key, name, error, context))
+        options = parse_bridge_options(part.driver_opts or {}, note)
+    elif driver in PARENT_FIELDS:
+        parent, options = parse_parent_options(driver, part.driver_opts or {}, note)
     pools = _pools(key, part, context)
     ipv4, ipv6 = _families(key, part, options, pools, context)
     network = Network(
@@ -44,12 +50,14 @@ def convert_network(key: str, part: NetworkPart, context: Context) -> Network:
         pools=pools,
         bridge=options.bridge,
         source=source,
+        parent=parent,
+        options=() if known else tuple((name, value or "") for name, value in (part.driver_opts or {}).items()),
     )
     _check_options(network, context)
     return network
 
 
-def _note(key: str, option: str, error: FormError, context: Context) -> None:
+def _note(key: str, context: Context, option: str, error: FormError) -> None:
     place = context.key_at if str(error).startswith("unknown") else context.at
     context.faults.add_form(error, place("networks", key, "driver_opts", option))
 
@@ -77,8 +85,6 @@ def _driver(key: str, part: NetworkPart, context: Context) -> str:
     if driver not in vocabulary.DRIVERS:
         hint = suggestion(driver, vocabulary.DRIVERS) or f"one of {', '.join(sorted(vocabulary.DRIVERS))}"
         context.faults.add(f"unknown network driver '{driver}'", source, hint)
-    elif driver != "bridge":
-        context.faults.add(f"network driver '{driver}' is not supported yet", source, "use bridge")
     ipam_driver = part.ipam.driver if part.ipam else None
     if ipam_driver not in (None, "", "default"):
         source = context.at("networks", key, "ipam", "driver")
@@ -130,7 +136,8 @@ def _inside(
     if address is None:
         return None
     if address not in subnet:
-        context.faults.add(f"{what} {address} is outside the subnet {subnet}", context.at(*path))
+        hint = f"choose one inside it, such as {subnet[1]}" if subnet.num_addresses > 1 else ""
+        context.faults.add(f"{what} {address} is outside the subnet {subnet}", context.at(*path), hint)
     elif not is_host(str(address), str(subnet)):
         context.faults.add(f"{what} {address} is the first or last of {subnet}, no host can have it", context.at(*path))
     return str(address)
@@ -186,6 +193,7 @@ def _check_options(network: Network, context: Context) -> None:
         if mode == "isolated" and not network.internal:
             source = context.at("networks", network.key, "driver_opts", prefix + family)
             context.faults.add("gateway mode 'isolated' is for internal networks", source, "add internal: true")
-    if network.enable_ipv6 and bridge.mtu is not None and bridge.mtu < _LOWEST_IPV6_MTU:
+    mtu = bridge.mtu or network.parent.mtu
+    if network.enable_ipv6 and mtu is not None and mtu < _LOWEST_IPV6_MTU:
         source = context.at("networks", network.key, "driver_opts", "com.docker.network.driver.mtu")
         context.faults.add(f"IPv6 needs an MTU of at least {_LOWEST_IPV6_MTU}", source)

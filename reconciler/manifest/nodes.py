@@ -47,7 +47,10 @@ class Sequence:
 
 @dataclass(slots=True)
 class Mapping:
-    """A mapping in file order; ``keys`` holds each key's own node, under its text."""
+    """A mapping in file order; ``keys`` holds each key's own node, under its text.
+
+    ``replaced`` holds the places of the values that a merge laid others over, under their keys.
+    """
 
     file: str
     line: int
@@ -56,6 +59,7 @@ class Mapping:
     keys: dict[str, Scalar] = field(default_factory=dict)
     tag: str | None = None
     size: int = 1
+    replaced: dict[str, Source] | None = None
 
     def put(self, key: Scalar, value: Node) -> None:
         """Set an entry; an earlier one of that key keeps its turn in the order."""
@@ -137,3 +141,18 @@ def _item(node: Sequence, step: str | int) -> Node | None:
         if isinstance(item, Scalar) and item.text.partition("=")[0] == step:
             return item
     return None
+
+
+def overrides(node: Node) -> dict[Source, Source]:
+    """For each value in the tree that a merge laid over another one: where the other stands."""
+    found: dict[Source, Source] = {}
+    if isinstance(node, Mapping):
+        for key, before in (node.replaced or {}).items():
+            if key in node.entries:
+                found.setdefault(place(node, (key,)), before)
+        for value in node.entries.values():
+            found.update(overrides(value))
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            found.update(overrides(item))
+    return found

@@ -52,7 +52,12 @@ def parse_flag(text: str) -> bool:
     raise FormError(message)
 
 
-def _mtu(text: str) -> int:
+def parse_mtu(text: str) -> int:
+    """A number of bytes.
+
+    Raises:
+        FormError: it is none that a link can have.
+    """
     if not text.isascii() or not text.isdecimal() or not LOWEST_MTU <= int(text[:9]) <= HIGHEST_MTU:
         message = f"'{text}' is not an MTU"
         raise FormError(message, f"a number of bytes from {LOWEST_MTU} to {HIGHEST_MTU}")
@@ -70,7 +75,12 @@ def _interfaces(text: str) -> tuple[str, ...]:
     return tuple(parse_interface_name(name) for name in text.split(":") if name)
 
 
-def _prefix(text: str) -> str:
+def parse_prefix(text: str) -> str:
+    """What the names of interfaces begin with.
+
+    Raises:
+        FormError: it leaves no room for a number, or the kernel refuses it.
+    """
     if len(text) > _LONGEST_PREFIX:
         message = f"interface prefix '{text}' leaves no room for a number"
         raise FormError(message, f"at most {_LONGEST_PREFIX} characters")
@@ -94,18 +104,19 @@ _BRIDGE: dict[str, tuple[str, Callable[[str], Any]]] = {
     "com.docker.network.bridge.gateway_mode_ipv6": ("gateway_mode_ipv6", _mode),
     "com.docker.network.bridge.inhibit_ipv4": ("inhibit_ipv4", parse_flag),
     "com.docker.network.bridge.trusted_host_interfaces": ("trusted_host_interfaces", _interfaces),
-    "com.docker.network.driver.mtu": ("mtu", _mtu),
-    "com.docker.network.container_iface_prefix": ("interface_prefix", _prefix),
+    "com.docker.network.driver.mtu": ("mtu", parse_mtu),
+    "com.docker.network.container_iface_prefix": ("interface_prefix", parse_prefix),
     "com.docker.network.host_ipv4": ("snat_ipv4", _address4),
     "com.docker.network.host_ipv6": ("snat_ipv6", _address6),
 }
 BRIDGE_FIELDS = {option: attribute for option, (attribute, _) in _BRIDGE.items()}
 """Each option of the bridge driver with the field of `BridgeOptions` that carries it."""
 
-_SWITCHES = {
+SWITCHES = {
     "com.docker.network.enable_ipv4": "enable_ipv4",
     "com.docker.network.enable_ipv6": "enable_ipv6",
 }
+"""The old form of two of a network's keys."""
 _DEFAULT_BRIDGE = "com.docker.network.bridge.default_bridge"
 ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 _INTERFACE = "com.docker.network.endpoint.ifname"
@@ -118,7 +129,8 @@ def _not_default_bridge(text: str) -> None:
         raise FormError(message, "remove it")
 
 
-def _unknown(name: str, owner: str, known: set[str]) -> FormError:
+def unknown(name: str, owner: str, known: set[str]) -> FormError:
+    """What to say of an option that there is not."""
     return FormError(f"unknown option '{name}' of {owner}", suggestion(name, known))
 
 
@@ -134,17 +146,13 @@ def parse_bridge_options(options: Mapping[str, str | None], note: Note) -> Netwo
             if name in _BRIDGE:
                 attribute, parse = _BRIDGE[name]
                 result = replace(result, bridge=replace(result.bridge, **{attribute: parse(value or "")}))
-            elif name in _SWITCHES:
-                switches = {_SWITCHES[name]: parse_flag(value or "")}
-                result = NetworkOptions(
-                    result.bridge,
-                    switches.get("enable_ipv4", result.enable_ipv4),
-                    switches.get("enable_ipv6", result.enable_ipv6),
-                )
+            elif name in SWITCHES:
+                switch: dict[str, Any] = {SWITCHES[name]: parse_flag(value or "")}
+                result = replace(result, **switch)
             elif name == _DEFAULT_BRIDGE:
                 _not_default_bridge(value or "")
             else:
-                note(name, _unknown(name, "driver bridge", {*_BRIDGE, *_SWITCHES}))
+                note(name, unknown(name, "driver bridge", {*_BRIDGE, *SWITCHES}))
         except FormError as error:
             note(name, error)
     return result
@@ -162,7 +170,7 @@ def parse_endpoint_options(options: Mapping[str, str | None], note: Note) -> End
             elif name in _UNUSED_ENDPOINT:
                 result = replace(result, unused=(*result.unused, name))
             else:
-                note(name, _unknown(name, "an endpoint", {ENDPOINT_SYSCTLS, _INTERFACE, *_UNUSED_ENDPOINT}))
+                note(name, unknown(name, "an endpoint", {ENDPOINT_SYSCTLS, _INTERFACE, *_UNUSED_ENDPOINT}))
         except FormError as error:
             note(name, error)
     return result

@@ -1,4 +1,4 @@
-"""The process of a container: command, environment, kernel settings."""
+"""The process of a container: command and kernel settings."""
 
 from __future__ import annotations
 
@@ -40,25 +40,6 @@ def _words(value: str | list[str] | None, context: Context, name: str, key: str)
         return []
 
 
-def convert_environment(
-    value: Mapping[str, str | None] | list[str] | None,
-    name: str,
-    context: Context,
-    process_environment: Mapping[str, str],
-) -> tuple[tuple[str, str], ...]:
-    """Names and values; a name without value takes that of netapply's own environment, or goes."""
-    result: dict[str, str] = {}
-    for variable, given, step in _pairs(value):
-        if not variable or "=" in variable or "\0" in variable:
-            source = context.at("containers", name, "environment", step)
-            context.faults.add("an environment variable without a name", source, "write NAME=VALUE")
-            continue
-        content = given if given is not None else process_environment.get(variable)
-        if content is not None:
-            result[variable] = content
-    return tuple(result.items())
-
-
 def convert_sysctls(
     value: Mapping[str, str | None] | list[str] | None,
     name: str,
@@ -67,7 +48,7 @@ def convert_sysctls(
 ) -> tuple[tuple[str, str], ...]:
     """Kernel settings of the network namespace, names with dots; no value is empty text."""
     result: dict[str, str] = {}
-    for setting, given, step in _pairs(value):
+    for setting, given, step in pairs(value):
         source = context.at("containers", name, "sysctls", step)
         try:
             canonical = parse_sysctl_name(setting)
@@ -87,7 +68,7 @@ def convert_sysctls(
     return tuple(result.items())
 
 
-def _pairs(value: Mapping[str, str | None] | list[str] | None) -> list[tuple[str, str | None, str | int]]:
+def pairs(value: Mapping[str, str | None] | list[str] | None) -> list[tuple[str, str | None, str | int]]:
     """Name, value and last step of the path of each entry, in either form."""
     if isinstance(value, list):
         split = [(item.partition("="), index) for index, item in enumerate(value)]

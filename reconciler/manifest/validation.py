@@ -18,7 +18,18 @@ from reconciler.manifest.models import (
     PortPart,
     StackPart,
 )
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, child, is_null, key_place, place, source_of
+from reconciler.manifest.nodes import (
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    child,
+    is_null,
+    key_place,
+    overrides,
+    place,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -68,6 +79,7 @@ def validate(root: Mapping, faults: Faults) -> StackPart | None:
                 _note(detail, root, faults)
                 for detail in error.errors(include_url=False, include_context=True, include_input=False)
             ]
+        faults.name_overridden(overrides(root))
         # From the back, so that the indexes in the other paths stay right.
         for path in sorted(set(paths), key=lambda path: [str(step).zfill(8) for step in path], reverse=True):
             _take_out(root, path)

@@ -52,7 +52,8 @@ def _moved_ports(changes: list[Change]) -> list[Change]:
             if before:
                 old = before.pop(0)
                 moved[old.key] = old
-                result.append(Update(old.before, change.after, "moved", Disruption.RESET))
+                # Who still talks through the old host port is cut, as asked for; nobody else is.
+                result.append(Update(old.before, change.after, "moved", Disruption.NONE))
                 continue
         result.append(change)
     return [change for change in result if not (isinstance(change, Delete) and moved.get(change.key) is change)]

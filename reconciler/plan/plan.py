@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -95,13 +95,18 @@ class Plan:
     @property
     def summary(self) -> dict[str, int]:
         """How many changes of each action."""
-        count = Counter(action_of(change) for change in self.changes)
-        return {action: count[action] for action in ("create", "update", "delete")}
+        return counted(self.changes)
 
     @property
     def disruption(self) -> Disruption:
         """The worst class among the changes."""
         return max((change.disruption for change in self.changes), key=list(Disruption).index, default=Disruption.NONE)
+
+
+def counted(changes: Iterable[Change]) -> dict[str, int]:
+    """How many changes of each action."""
+    count = Counter(action_of(change) for change in changes)
+    return {action: count[action] for action in ("create", "update", "delete")}
 
 
 def owner_of(change: Change) -> str:
@@ -129,7 +134,7 @@ def _stage(change: Change, recreated: set[Key], observed: State, desired: State)
         return Stage.HOST if owner_of(change) == HOST_OWNER else _STAGE_OF_CHANGE[kind]
     if owner_of(change) == HOST_OWNER:
         return Stage.HOST if change.key in recreated else Stage.HOST_REMOVE
-    if change.key in recreated:
+    if change.key in recreated or not recreated.isdisjoint(change.before.needs()):
         return Stage.PUBLISH if kind is Kind.PORT else Stage.CLEAR
     if kind is Kind.LINK and not change.before.sandbox:
         return Stage.DISMANTLE  # a bridge: its ports leave before, and its policy stays until it is gone

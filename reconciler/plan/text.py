@@ -8,7 +8,8 @@ from itertools import groupby
 from reconciler.errors import Source
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
 from reconciler.plan.diff import changed_fields
-from reconciler.plan.plan import Plan, owner_of
+from reconciler.plan.plan import Plan, counted, owner_of
+from reconciler.resources.agent import HeldPorts
 from reconciler.state import HOST_OWNER, Kind, Resource
 
 SIGNS = {Create: "+", Update: "~", Delete: "-"}
@@ -20,7 +21,7 @@ def render(plan: Plan) -> str:
     """The whole plan, ending with a newline; the same bytes for the same plan."""
     if not plan.steps:
         return "Nothing to do.\n"
-    lines = list(_groups(plan.changes))
+    lines = list(_groups(shown(plan.changes)))
     backend, reason = plan.firewall
     if backend:
         lines.append(f"Firewall: {backend} ({reason})")
@@ -28,14 +29,24 @@ def render(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shown(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes that get a line: the host ports that the agent holds follow from those that are published."""
+    publishing = {owner_of(change) for change in changes if change.key.kind is Kind.PORT}
+    return tuple(
+        change
+        for change in changes
+        if not (isinstance(_resource(change), HeldPorts) and owner_of(change) in publishing)
+    )
+
+
 def summary(plan: Plan) -> str:
-    """``3 to create, 1 to update, 0 to delete; no connection is disturbed``."""
-    counts = ", ".join(f"{count} to {action}" for action, count in plan.summary.items())
+    """``3 to create, 1 to update, 0 to delete; no other connection is disturbed``."""
+    counts = ", ".join(f"{count} to {action}" for action, count in counted(shown(plan.changes)).items())
     return f"{counts}; {_DISTURBANCE[plan.disruption]}"
 
 
 _DISTURBANCE = {
-    Disruption.NONE: "no connection is disturbed",
+    Disruption.NONE: "no other connection is disturbed",
     Disruption.RESET: "connections are reset",
     Disruption.FLAP: "an interface goes down for a moment or for good",
     Disruption.RECREATE: "a container is ended or made anew",
@@ -79,7 +90,7 @@ def done_line(change: Change) -> str:
 
 def done_summary(plan: Plan) -> str:
     """``3 created, 1 updated, 0 deleted``."""
-    counts = plan.summary
+    counts = counted(shown(plan.changes))
     return f"Done: {counts['create']} created, {counts['update']} updated, {counts['delete']} deleted"
 
 

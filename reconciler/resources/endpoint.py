@@ -95,7 +95,9 @@ class Endpoint:
         return (self._birth(), self._host_settings(), self._inside(link_header(c.IFF_UP, c.IFF_UP), _PROMOTE))
 
     def update(self, before: Endpoint) -> tuple[Action, ...]:
-        actions: list[Action] = [self._host_settings(attach=self.bridge != before.bridge)]
+        # In a message of its own: the kernel takes settings of a bridge's port only for what is a port already.
+        actions: list[Action] = [self._attachment()] if self.bridge != before.bridge else []
+        actions.append(self._host_settings())
         if (self.mac, self.mtu, self.up) != (before.mac, before.mtu, before.up):
             header = link_header(c.IFF_UP if self.up else 0, c.IFF_UP)
             actions.append(self._inside(header, mac(c.IFLA_ADDRESS, self.mac), u32(c.IFLA_MTU, self.mtu)))
@@ -139,7 +141,13 @@ class Endpoint:
             peer_namespace=(len(body) - 4, self.container),
         )
 
-    def _host_settings(self, *, attach: bool = False) -> Netlink:
+    def _attachment(self) -> Netlink:
+        body = link_header() + text(c.IFLA_IFNAME, self.host_interface) + u32(c.IFLA_MASTER, 0)
+        # No fixup leaves index 0: off any bridge, which is how a rollback may have found it.
+        fixups = ((len(body) - 4, self.bridge),) if self.bridge else ()
+        return Netlink(HOST, c.RTM_NEWLINK, 0, body, fixups=fixups)
+
+    def _host_settings(self) -> Netlink:
         port = nest(c.IFLA_INFO_SLAVE_DATA, u8(c.IFLA_BRPORT_MODE, int(self.hairpin)))
         # Without a link-local address the host end starts no duplicate address detection.
         no_address = nest(c.AF_INET6, u8(c.IFLA_INET6_ADDR_GEN_MODE, c.ADDR_GEN_MODE_NONE))
@@ -149,11 +157,10 @@ class Endpoint:
                 text(c.IFLA_IFALIAS, str(self.label)),
                 u32(c.IFLA_MTU, self.mtu),
                 nest(c.IFLA_AF_SPEC, no_address),
-                u32(c.IFLA_MASTER, 0) if attach else b"",
+                nest(c.IFLA_LINKINFO, _BRIDGE_PORT, port) if self.bridge else b"",
             )
         )
-        fixups = ((len(body) - 4, self.bridge),) if attach else ()
-        return Netlink(HOST, c.RTM_NEWLINK, 0, body + nest(c.IFLA_LINKINFO, _BRIDGE_PORT, port), fixups=fixups)
+        return Netlink(HOST, c.RTM_NEWLINK, 0, body)
 
     def _inside(self, header: bytes, *more: bytes) -> Netlink:
         return Netlink(self.container, c.RTM_NEWLINK, 0, header + text(c.IFLA_IFNAME, self.interface) + b"".join(more))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tests.kernel.lab import Host
+from tests.kernel.lab import Host, Snapshot
 
 
 def named(changes: Iterable[dict[str, Any]]) -> list[str]:
@@ -28,3 +28,9 @@ def lines(host: Host, *arguments: str) -> list[str]:
     done = host.netapply("plan", *arguments, check=False)
     assert done.returncode in {0, 2}, done.stdout + done.stderr
     return [line.strip() for line in done.stdout.splitlines() if line.strip().startswith(("+ ", "~ ", "- "))]
+
+
+def assert_unchanged(before: Snapshot, after: Snapshot) -> None:
+    """Fail with every line that is different."""
+    difference = before.difference(after)
+    assert not difference, "\n".join(difference[:40])

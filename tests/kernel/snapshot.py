@@ -15,6 +15,7 @@ from tests.kernel.isolation import inside
 
 _VOLATILE = frozenset(
     {"valid_life_time", "preferred_life_time", "expires", "stats", "stats64", "gc_timer", "hello_timer", "tcn_timer"}
+    | {"forward_delay_timer", "message_age_timer", "hold_timer"}
     | {"topology_change_timer", "topology_change", "topology_change_detected"}
 )
 _COUNTERS = re.compile(r" ?\[\d+:\d+\]")

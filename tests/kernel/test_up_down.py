@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.changes import lines, named
+from tests.kernel.changes import assert_unchanged, lines, named
 from tests.kernel.lab import Host, Lab, Machine
 
 SHOP = """
@@ -68,7 +68,7 @@ def files(host: Host) -> Iterator[None]:
     host.write("stack.yaml", SHOP)
     before = host.snapshot()
     yield
-    assert before.difference(host.snapshot()) == []
+    assert_unchanged(before, host.snapshot())
 
 
 def test_up_twice_change_one_port_down(host: Host, outside: Machine, files: None) -> None:
@@ -178,9 +178,9 @@ def test_a_port_of_a_foreign_program_is_an_error_that_names_it(host: Host, files
         said = host.netapply(command, "stack.yaml", check=False)
         assert said.returncode == 1
         assert "8081/tcp" in said.stderr
-        assert f"python3 (pid {program.pid})" in said.stderr
-        assert said.stderr.startswith("stack.yaml:35:25: error:")
-    assert before.difference(host.snapshot()) == []
+        assert f"python3 (process {program.pid})" in said.stderr
+        assert said.stderr.startswith("stack.yaml:30:24: error:")
+    assert_unchanged(before, host.snapshot())
     program.kill()
     program.wait(5)
 
@@ -216,13 +216,13 @@ def test_a_foreign_object_in_the_way_is_named(host: Host, obstacle: list[str], c
         assert said.returncode == 1
         assert culprit in said.stderr
         assert "Traceback" not in said.stderr
-    assert before.difference(host.snapshot()) == []
+    assert_unchanged(before, host.snapshot())
 
 
 def test_plan_leaves_nothing_behind(host: Host, files: None) -> None:
     before = host.snapshot()
     assert named(host.plan("stack.yaml"))
-    assert before.difference(host.snapshot()) == []
+    assert_unchanged(before, host.snapshot())
     assert not list(Path("/run/netapply").glob("*"))
 
 
@@ -243,7 +243,7 @@ def test_a_failed_change_leaves_the_stack_as_it_was(host: Host, outside: Machine
     broken = SHOP + "  late:\n    networks: [front]\n    command: [/no/such/program]\n"
     host.write("stack.yaml", broken.replace("8081:81", "9081:81"))
     assert host.netapply("up", "stack.yaml", check=False).returncode == 1
-    assert standing.difference(host.snapshot()) == []
+    assert_unchanged(standing, host.snapshot())
     assert kept.alive()
     host.write("stack.yaml", SHOP)
     assert host.plan("stack.yaml") == []
@@ -285,4 +285,4 @@ def test_many_stacks_in_one_run_and_only_the_named_one_goes(host: Host, lab: Lab
     assert host.plan("two.yaml") == []
     assert [container["stack"] for container in host.ps()] == ["two"]
     host.netapply("down", "-p", "two")
-    assert before.difference(host.snapshot()) == []
+    assert_unchanged(before, host.snapshot())

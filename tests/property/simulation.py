@@ -47,6 +47,10 @@ def simulate(steps: Iterable[Step], observed: State, *, checked: bool = True) ->
                 assert not missing, f"{change.key} comes before {missing}"
         elif checked and not change.implied:
             # What a new agent holds is asked of it anew, whether it was asked to let go or not.
-            left = [key for key, other in host.items() if change.key in other.needs() and key not in implied and key.kind is not Kind.AGENT]
+            left = [
+                key
+                for key, other in host.items()
+                if change.key in other.needs() and key not in implied and key.kind is not Kind.AGENT
+            ]
             assert not left, f"{change.key} goes before {left}"
     return State(host.values())

@@ -69,9 +69,9 @@ def containers(draw: st.DrawFn, name: str, stack: str, joined: list[Network]) ->
 
 @st.composite
 def manifests(draw: st.DrawFn, stack: str = "shop") -> Manifest:
-    keys = draw(st.lists(st.sampled_from(NETWORK_KEYS), unique=True))
+    keys = draw(st.lists(st.sampled_from(NETWORK_KEYS), unique=True, min_size=1))
     made = [draw(networks(stack, key)) for key in keys]
-    names = draw(st.lists(st.sampled_from(CONTAINER_NAMES), unique=True))
+    names = draw(st.lists(st.sampled_from(CONTAINER_NAMES), unique=True, min_size=1, max_size=3))
     made_containers = [draw(containers(name, stack, made)) for name in names]
     return Manifest(stack, named=True, origin=f"/{stack}.yaml", networks=tuple(made), containers=tuple(made_containers))
 

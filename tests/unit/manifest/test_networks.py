@@ -247,7 +247,7 @@ containers:
             "not a setting of",
         ),
         ("{n: {driver_opts: {com.docker.network.endpoint.sysctl: x}}}", "[n]", "unknown option"),
-        ("{n: {link_local_ips: [169.254.1.1]}}", "[n]", "'link_local_ips' is not supported yet"),
+        ("{n: {link_local_ips: [169.254.1.x]}}", "[n]", "'169.254.1.x' is not an IP address"),
         ("[m]", "[n]", "refers to undefined network 'm'"),
     ],
 )

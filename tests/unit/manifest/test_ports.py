@@ -208,6 +208,7 @@ def test_two_containers_and_one_host_port(
           two:
             ports:
               - "{second}"
+        networks: {{default: {{enable_ipv6: true}}}}
     """
     if not clash:
         assert len(load_text(text).containers) == 2
@@ -215,3 +216,43 @@ def test_two_containers_and_one_host_port(
     (fault,) = faults_of(text)
     assert "is published twice; first at a.yaml:5:9 (container one)" in fault.message
     assert str(fault.source) == "a.yaml:8:9"
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "second", "clash"),
+    [
+        # The network's own binding takes the wildcard's place, in IPv4 only.
+        ("driver_opts: {com.docker.network.bridge.host_binding_ipv4: 127.0.0.1}", "80:1", "127.0.0.2:80:1", False),
+        ("driver_opts: {com.docker.network.bridge.host_binding_ipv4: 127.0.0.1}", "80:1", "127.0.0.1:80:1", True),
+        ("driver_opts: {com.docker.network.bridge.host_binding_ipv4: 127.0.0.1}", "80:1", "0.0.0.0:80:1", True),
+        ("driver_opts: {com.docker.network.bridge.host_binding_ipv4: 0.0.0.0}", "80:1", "127.0.0.2:80:1", True),
+        # Without IPv6 nothing is bound there.
+        ("enable_ipv6: false", "80:1", "[::1]:80:1", False),
+        ("enable_ipv6: true", "80:1", "[::1]:80:1", True),
+        # What is open at its own address takes no port of the host.
+        ("driver_opts: {com.docker.network.bridge.gateway_mode_ipv4: routed}", "80:1", "127.0.0.1:80:1", False),
+    ],
+)
+def test_the_network_says_where_a_port_is_bound(
+    load_text: LoadText, faults_of: FaultsOf, options: str, first: str, second: str, clash: bool
+) -> None:
+    text = f"""
+        containers:
+          one: {{ports: ["{first}"]}}
+          two: {{ports: ["{second}"], networks: [other]}}
+        networks: {{default: {{{options}}}, other: {{enable_ipv6: true}}}}
+    """
+    if clash:
+        (fault,) = faults_of(text)
+        assert "published twice; first at a.yaml:3:" in fault.message
+    else:
+        assert len(load_text(text).containers) == 2
+
+
+def test_a_range_that_others_have_whole(load_text: LoadText, faults_of: FaultsOf) -> None:
+    text = "containers: {a: {ports: ['80-82:80-82']}, b: {ports: ['80-82:9']}}"
+    (fault,) = faults_of(text)
+    assert "every port from 80 to 82/tcp is published by others; container 'b' has none" in fault.message
+    assert str(fault.source) == "a.yaml:1:55"
+    for other in ("80-83:9", "80-82:9/udp"):
+        assert len(load_text(text.replace("80-82:9", other)).containers) == 2

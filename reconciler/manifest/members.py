@@ -1,0 +1,136 @@
+"""Checks over the members of one network: addresses, MACs, names, and room for all."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from reconciler.manifest.faults import Faults
+from reconciler.manifest.model import Attachment, Container, Network, Pool
+from reconciler.manifest.networks import is_host
+
+if TYPE_CHECKING:
+    from reconciler.errors import Source
+    from reconciler.manifest.context import Context
+
+Member = tuple[Container, Attachment]
+
+_LARGE = 1 << 16
+"""A subnet of so many addresses has room for every stack."""
+
+
+def check_members(network: Network, members: list[Member], context: Context) -> None:
+    """Note addresses, MACs and names of one network's members that it cannot have, or not twice."""
+    taken = _reserved(network)
+    for container, attachment in members:
+        path = ("containers", container.name, "networks", network.key)
+        for key, address in (("ipv4_address", attachment.ipv4_address), ("ipv6_address", attachment.ipv6_address)):
+            if address:
+                source = context.at(*path, key)
+                if network.key not in context.unclear_networks:
+                    _check_address(network, address, source, context.faults)
+                _claim(taken, address, f"address {address}", container, source, context.faults)
+        if attachment.mac_address:
+            what = f"MAC address {attachment.mac_address}"
+            _claim(taken, attachment.mac_address, what, container, context.at(*path, "mac_address"), context.faults)
+    if network.key not in context.unclear_networks:
+        _check_room(network, members, context.faults)
+    _check_names(members, context)
+
+
+def _reserved(network: Network) -> dict[str, str]:
+    """The addresses of the network that no container can have, and whose they are."""
+    taken: dict[str, str] = {}
+    for pool in network.pools:
+        if pool.gateway:
+            taken[pool.gateway] = f"the gateway of network '{network.key}' at {pool.source}"
+        for name, address in pool.aux_addresses:
+            taken[address] = f"aux address '{name}' of network '{network.key}' at {pool.source}"
+    return taken
+
+
+def _claim(
+    taken: dict[str, str],
+    value: str,
+    what: str,
+    container: Container,
+    source: Source,
+    faults: Faults,
+) -> None:
+    if value in taken:
+        faults.add(f"{what} of container '{container.name}' is taken by {taken[value]}", source, "choose another")
+    else:
+        taken[value] = f"container '{container.name}' at {source}"
+
+
+def _check_address(network: Network, address: str, source: Source, faults: Faults) -> None:
+    if network.external:
+        return
+    parsed = ip_address(address)
+    if not (network.enable_ipv6 if parsed.version == 6 else network.enable_ipv4):  # noqa: PLR2004  # the family
+        hint = f"set enable_ipv{parsed.version}: true on it"
+        faults.add(f"{address}: network '{network.key}' has no IPv{parsed.version}", source, hint)
+        return
+    pools = [pool for pool in network.pools if pool.family == parsed.version]
+    pool = next((pool for pool in pools if parsed in ip_network(pool.subnet)), None)
+    if pool is None:
+        faults.add(*_outside(network, address, pools, source))
+    elif not is_host(address, pool.subnet):
+        faults.add(f"{address} is the first or last address of {pool.subnet}, no host can have it", source)
+
+
+def _outside(network: Network, address: str, pools: list[Pool], source: Source) -> tuple[str, Source, str]:
+    if pools:
+        subnets = ", ".join(f"{pool.subnet} at {pool.source}" for pool in pools)
+        message = f"{address} is in no subnet of network '{network.key}': {subnets}"
+        return message, source, "choose an address in the subnet"
+    message = f"{address} is fixed, but network '{network.key}' has no subnet of its own for it"
+    return message, source, "give the network ipam.config with a subnet"
+
+
+def _check_room(network: Network, members: list[Member], faults: Faults) -> None:
+    """A member without a fixed address takes one of those that automatic ones come from."""
+    for family in (4, 6):
+        pools = [pool for pool in network.pools if pool.family == family]
+        enabled = network.enable_ipv6 if family == 6 else network.enable_ipv4  # noqa: PLR2004  # the family
+        if not pools or not enabled or any(ip_network(_automatic(pool)).num_addresses >= _LARGE for pool in pools):
+            continue
+        fixed = {each.ipv6_address if family == 6 else each.ipv4_address for _, each in members}  # noqa: PLR2004  # the family
+        wanting = sum(not (each.ipv6_address if family == 6 else each.ipv4_address) for _, each in members)  # noqa: PLR2004  # the family
+        room = sum(_room(network, pool, {address for address in fixed if address}) for pool in pools)
+        if wanting > room:
+            subnets = ", ".join(_automatic(pool) for pool in pools)
+            message = f"network '{network.key}' has {wanting} containers without a fixed address, "
+            faults.add(f"{message}but {subnets} has room for {room}", pools[0].source, "give it a larger subnet")
+
+
+def _automatic(pool: Pool) -> str:
+    return pool.ip_range or pool.subnet
+
+
+def _room(network: Network, pool: Pool, fixed: set[str]) -> int:
+    source = ip_network(_automatic(pool))
+    subnet = ip_network(pool.subnet)
+    taken = {ip_address(text) for text in fixed} | {ip_address(text) for _, text in pool.aux_addresses}
+    if pool.gateway:
+        taken.add(ip_address(pool.gateway))
+    if subnet.num_addresses > 2:  # noqa: PLR2004  # the two of RFC 3021
+        taken.add(subnet.network_address)
+        if subnet.version == 4:  # noqa: PLR2004  # the family
+            taken.add(subnet.broadcast_address)
+    # The bridge itself takes an address when none is named, from the start of the range.
+    own = network.driver == "bridge" and not pool.gateway and not network.bridge.inhibit_ipv4
+    return source.num_addresses - sum(address in source for address in taken) - own
+
+
+def _check_names(members: list[Member], context: Context) -> None:
+    """An alias that is another member's own name: whoever asks gets one of the two."""
+    owners = {container.name: container for container, _ in members}
+    for container, attachment in members:
+        for index, alias in enumerate(attachment.aliases):
+            other = owners.get(alias, container)
+            if other is not container:
+                source = context.at("containers", container.name, "networks", attachment.network, "aliases", index)
+                message = f"alias '{alias}' of container '{container.name}' on network '{attachment.network}' is also"
+                message += f" the name of the container at {other.source}"
+                context.faults.warn(message, source, "both answer to it; choose another alias")
