@@ -13,7 +13,9 @@ env_files = click.option(
 )
 adopt = click.option("--adopt", is_flag=True, help="Take over a stack of the same name from another manifest.")
 no_host_rule = click.option(
-    "--no-host-rule", is_flag=True, help="Where the host's own firewall drops our traffic, warn instead of adding a rule."
+    "--no-host-rule",
+    is_flag=True,
+    help="Where the host's own firewall drops our traffic, warn instead of adding a rule.",
 )
 json_format = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", help="For people or programs."

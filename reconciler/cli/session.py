@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from reconciler.cli import diagnostics
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope

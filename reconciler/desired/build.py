@@ -183,7 +183,7 @@ def _wire(build: _Build, members: dict[str, list[Member]], origins: dict[str, st
     for manifest in build.scope.manifests:
         for container in manifest.containers:
             identity = f"{manifest.stack}/{container.name}"
-            placed = _by_gateway_preference(members[identity])
+            placed = _by_gateway_preference(members[identity], build.known)
             ipv6 = any(6 in member.addresses for member in placed)  # noqa: PLR2004  # the family
             build.resources.append(
                 Namespace(manifest.stack, identity, origins[manifest.stack], ipv6=ipv6, source=container.source)
@@ -206,9 +206,21 @@ def _wire(build: _Build, members: dict[str, list[Member]], origins: dict[str, st
     build.resources.extend(HeldPorts(stack, tuple(sorted(held))) for stack, held in sorted(pins.items()))
 
 
-def _by_gateway_preference(members: Iterable[Member]) -> list[Member]:
-    """The network that gives the default route first (Docker's order: priority, not internal, name)."""
-    return sorted(members, key=lambda m: (-m.attachment.gw_priority, m.network.internal, m.network.name))
+def _by_gateway_preference(members: Iterable[Member], known: Known) -> list[Member]:
+    """The network that gives the default route first (Docker's order: priority, not internal, name).
+
+    Of networks of one priority, the one that gives it already: what a container says to the
+    outside must not be cut because it joins one more network.
+    """
+    return sorted(
+        members,
+        key=lambda member: (
+            -member.attachment.gw_priority,
+            member.network.internal,
+            not known.is_gateway(member.container, member.network.name),
+            member.network.name,
+        ),
+    )
 
 
 def _interfaces(build: _Build, identity: str, members: Sequence[Member]) -> dict[str, str]:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from reconciler.desired.subnet import Subnet, parse_interface, parse_subnet
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort
+from reconciler.naming import ROUTE_PROTOCOL
 from reconciler.observation import Observation
 from reconciler.resources.address import Address
 from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.namespace import Namespace
+from reconciler.resources.route import Route
 from reconciler.state import HOST_OWNER, State
 
 
@@ -33,6 +35,8 @@ class Known:
     addresses: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     ports: dict[str, list[PublishedPort]] = field(default_factory=lambda: defaultdict(list))
     policies: dict[str, NetworkPolicy] = field(default_factory=dict)
+    gateways: set[tuple[str, str]] = field(default_factory=set)
+    """Container and interface of every default route of ours; others' are drift, which decides nothing."""
     taken_subnets: list[Subnet] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -51,6 +55,8 @@ class Known:
                     self.addresses[(resource.place, resource.interface)].append(resource.address)
                 case NetworkPolicy():
                     self.policies[resource.network] = resource
+                case Route(destination="0.0.0.0/0" | "::/0", protocol=protocol) if protocol == ROUTE_PROTOCOL:
+                    self.gateways.add((resource.container, resource.interface))
                 case PublishedPort():
                     self.ports[resource.container].append(resource)
                 case _:
@@ -70,6 +76,11 @@ class Known:
             if endpoint.network_name == network_name and endpoint.interface and endpoint.host_interface:
                 return endpoint
         return None
+
+    def is_gateway(self, container: str, network_name: str) -> bool:
+        """Whether a default route of the container leads through that network."""
+        endpoint = self.endpoint(container, network_name)
+        return endpoint is not None and (container, endpoint.interface) in self.gateways
 
     def subnets_of(self, network: str) -> list[tuple[int, Subnet]]:
         """Address and subnet of each address on the bridge of ``stack/key``."""

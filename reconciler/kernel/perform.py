@@ -97,4 +97,6 @@ class Performer:
             if namespace:
                 namespaces.enter_path(self.host.namespace_path(namespace))
             sysctl.restore(name, values)
+            # Those of an interface that left meanwhile have nothing to be put back to.
+            record[namespace] = {kept: old for kept, old in record[namespace].items() if sysctl.read(kept) is not None}
         sysctl.save_record(self.host.run, record)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+_SHORT = 3
 _OVERRIDES = "; overrides the value at "
 
 
@@ -62,5 +63,6 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint that names the known word nearest to ``word``, or nothing."""
     from difflib import get_close_matches  # noqa: PLC0415  # 5 ms, needed for errors only
 
-    near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    # Of two letters one may be wrong, which is half of them.
+    near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6 if len(word) > _SHORT else 0.5)
     return f"did you mean '{near[0]}'?" if near else ""

@@ -77,11 +77,11 @@ class NetworkPart(_Part):
     driver_opts: dict[str, Text | None] | None = _key(
         "Options of the driver, with Docker's names.", {"com.docker.network.driver.mtu": "1400"}, {}
     )
-    external: External | None = _key("The network is made elsewhere and only joined.", True, default=False)
-    internal: Flag | None = _key("No way out of the network, no published ports.", True, default=False)
-    enable_ipv4: Flag | None = _key("Give IPv4 addresses.", False, default=True)
+    external: External | None = _key("The network is made elsewhere and only joined.", example=True, default=False)
+    internal: Flag | None = _key("No way out of the network, no published ports.", example=True, default=False)
+    enable_ipv4: Flag | None = _key("Give IPv4 addresses.", example=False, default=True)
     enable_ipv6: Flag | None = _key(
-        "Give IPv6 addresses. Left out: if there is an IPv6 subnet.", True, default=False
+        "Give IPv6 addresses. Left out: if there is an IPv6 subnet.", example=True, default=False
     )
     ipam: IpamPart | None = _key("Subnets and gateways.", {"config": [{"subnet": "172.28.0.0/16"}]}, {})
 
@@ -107,9 +107,7 @@ class AttachmentPart(_Part):
 class PortPart(_Part):
     """A published port, long form."""
 
-    target: Text = Field(
-        description="The port in the container.", examples=[80], json_schema_extra={"default": None}
-    )
+    target: Text = Field(description="The port in the container.", examples=[80], json_schema_extra={"default": None})
     published: Text | None = _key("The port of the host, or a range to choose from. Left out: any free one.", "8080")
     host_ip: Text | None = _key("The host's address. Left out: all of them.", "127.0.0.1")
     protocol: Text | None = _key("tcp, udp or sctp.", "udp", "tcp")
@@ -130,7 +128,7 @@ class EnvFilePart(_Part):
     """A file of variables, long form."""
 
     path: Text = Field(description="The file.", examples=["web.env"], json_schema_extra={"default": None})
-    required: Flag | None = _key("Whether a missing file is an error.", False, default=True)
+    required: Flag | None = _key("Whether a missing file is an error.", example=False, default=True)
     format: Text | None = _key("raw: values are taken as they are.", "raw")
 
 

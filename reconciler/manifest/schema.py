@@ -39,7 +39,12 @@ _INCLUSION = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "path": {**_FILES, "description": "The file, or files that are merged.", "default": None, "examples": ["db.yaml"]},
+        "path": {
+            **_FILES,
+            "description": "The file, or files that are merged.",
+            "default": None,
+            "examples": ["db.yaml"],
+        },
         "project_directory": {
             "type": "string",
             "description": "What relative paths in it start from. Left out: the file's folder.",

@@ -139,9 +139,12 @@ def _stage(change: Change, recreated: set[Key], observed: State, desired: State)
     if kind is Kind.LINK and not change.before.sandbox:
         return Stage.DISMANTLE  # a bridge: its ports leave before, and its policy stays until it is gone
     sandbox = Key(Kind.NAMESPACE, change.before.sandbox)
-    if change.implied or (sandbox in observed and sandbox not in desired):
+    if sandbox in observed and sandbox not in desired:
         # It goes with its namespace, after the point of no return, unless it stands in the way now.
         return max(_STAGE_OF_DELETE[kind], Stage.REMOVE)
+    if change.implied:
+        # It goes with its link, and next to it, so that a rollback makes the link before it.
+        return Stage.CLEAR if change.before.sandbox else Stage.DISMANTLE
     return _STAGE_OF_DELETE[kind]
 
 

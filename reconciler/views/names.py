@@ -63,10 +63,16 @@ def _how_to_tell_apart(found: Sequence[Named]) -> str:
 
 
 def _nearest(wanted: str, candidates: Sequence[Named], what: str) -> str:
-    names = {name: each.identity for each in candidates for name in (*each.others, each.identity)}
-    near = difflib.get_close_matches(wanted, names, n=_SOME)
-    if near:
-        # Of the same object under two names, one is enough.
-        shown = {names[name]: name for name in reversed(near)}
-        return f"did you mean {' or '.join(sorted(shown.values(), key=near.index))}?"
-    return f"{_LISTED_BY.get(what, 'netapply ls')} lists what is there"
+    owners: dict[str, list[str]] = {}
+    for each in candidates:
+        for name in {each.identity, *each.others}:
+            owners.setdefault(name, []).append(each.identity)
+    near = difflib.get_close_matches(wanted, owners, n=_SOME)
+    if not near:
+        return f"{_LISTED_BY.get(what, 'netapply ls')} lists what is there"
+    shown: dict[str, str] = {}
+    for name in near:
+        for identity in sorted(owners[name]):
+            # A name that several have would be refused too; of one thing's names the nearest is enough.
+            shown.setdefault(identity, name if len(owners[name]) == 1 else identity)
+    return f"did you mean {' or '.join(shown.values())}?"

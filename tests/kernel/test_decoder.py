@@ -80,7 +80,7 @@ def test_links(full_host: Host) -> None:
         families = oracle.get("af_spec")
         inet, inet6 = families.get_attr("AF_INET"), families.get_attr("AF_INET6")
         assert link == decode.LinkRecord(
-            index=oracle["index"],
+            link_index=oracle["index"],
             name=oracle.get("ifname"),
             up=bool(oracle["flags"] & 1),
             mac=oracle.get("address"),
@@ -100,7 +100,7 @@ def test_links(full_host: Host) -> None:
     assert {"lo", "na-one", "nv-one", "inside"} <= ours.keys()
     bridge, port, inside = ours["na-one"], ours["nv-one"], ours["inside"]
     assert (bridge.kind, bridge.nf_call, bridge.route_localnet, bridge.ipv6) == ("bridge", True, True, True)
-    assert (port.master_index, port.peer_index, port.hairpin) == (bridge.index, inside.index, True)
+    assert (port.master_index, port.peer_index, port.hairpin) == (bridge.link_index, inside.link_index, True)
     assert (port.alias, port.group, port.mtu) == ("netapply:endpoint::shop:web:shop_front:", 28257, 1400)
     assert (inside.mac, inside.ipv6, inside.hairpin) == ("02:00:00:00:00:07", False, False)
 
@@ -120,7 +120,9 @@ def test_addresses(full_host: Host) -> None:
     for message in dump(full_host, c.RTM_GETADDR, bytes(8)):
         address, oracle = decode.address(message, 16, len(message)), by_oracle(ifaddrmsg, message)
         text = oracle.get("local") or oracle.get("address")
-        assert address == (oracle["index"], oracle["family"], f"{text}/{oracle['prefixlen']}", oracle["scope"])
+        assert address == decode.AddressRecord(
+            oracle["index"], oracle["family"], f"{text}/{oracle['prefixlen']}", oracle["scope"]
+        )
         ours.add(address.address)
     assert {"127.0.0.1/8", "::1/128", "10.7.0.1/24", "fd00:7::1/64", "10.8.0.1/32"} <= ours
 
@@ -134,7 +136,7 @@ def test_routes(full_host: Host) -> None:
             family=oracle["family"],
             destination=f"{oracle.get('dst') or default}/{oracle['dst_len']}",
             gateway=oracle.get("gateway") or "",
-            index=oracle.get("oif") or 0,
+            link_index=oracle.get("oif") or 0,
             metric=oracle.get("priority") or 0,
             protocol=oracle["proto"],
             kind=oracle["type"],

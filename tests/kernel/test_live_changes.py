@@ -46,6 +46,7 @@ class World:
     pins: dict[str, Path]
     through_port: Connection
     between: Connection
+    broken: bool = False
 
     def change(self, *pairs: tuple[str, str]) -> tuple[list[str], str]:
         """Change the manifest, plan and run it: what the plan named, and its worst disruption."""

@@ -20,7 +20,9 @@ from reconciler.naming import (
 
 # What a manifest lets a name be, and, for the names of interfaces, anything else too.
 names = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", fullmatch=True)
-common = st.builds(lambda head, tail: head + tail, st.sampled_from(["", "web", "a" * 199, "é" * 60]), st.text(max_size=1))
+common = st.builds(
+    lambda head, tail: head + tail, st.sampled_from(["", "web", "a" * 199, "é" * 60]), st.text(max_size=1)
+)
 prefixes = st.sampled_from([BRIDGE_PREFIX, ENDPOINT_PREFIX])
 
 

@@ -32,7 +32,7 @@ def stack(*mappings: PortMapping, name: str = "shop") -> Manifest:
         Container(f"c{number}", attachments=(Attachment("front"),), ports=(mapping,))
         for number, mapping in enumerate(mappings)
     )
-    return Manifest(name, True, f"/{name}.yaml", (network,), containers)
+    return Manifest(name, named=True, origin=f"/{name}.yaml", networks=(network,), containers=containers)
 
 
 def ports(state: State) -> list[PublishedPort]:

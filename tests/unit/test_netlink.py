@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -28,7 +29,15 @@ _CLASSES = {16: ifinfmsg, 17: ifinfmsg, 20: ifaddrmsg, 21: ifaddrmsg, 24: rtmsg,
 
 BRIDGE = Bridge("shop", "shop/front", "shop_front", "na-front-abcdef", "02:00:00:00:00:01", "0" * 16, mtu=1400)
 ENDPOINT = Endpoint(
-    "shop", "shop/web", "eth0", "nv-web-abcdef", "shop_front", "na-front-abcdef", "02:00:00:00:00:02", "0" * 16, mtu=1400
+    "shop",
+    "shop/web",
+    "eth0",
+    "nv-web-abcdef",
+    "shop_front",
+    "na-front-abcdef",
+    "02:00:00:00:00:02",
+    "0" * 16,
+    mtu=1400,
 )
 
 
@@ -149,9 +158,17 @@ def body(message: Any) -> tuple[bytes, int, int]:
 macs = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
 
 
-@given(st.integers(1, 2**31 - 1), st.text("abcé-", min_size=1, max_size=6), macs, st.integers(68, 65535), st.booleans(),
-       st.text(max_size=40).filter(lambda text: "\0" not in text), st.integers(0, 2**32 - 1),
-       st.sampled_from(["bridge", "veth", "dummy"]), st.integers(0, 2**31 - 1))
+@given(
+    st.integers(1, 2**31 - 1),
+    st.text("abcé-", min_size=1, max_size=6),
+    macs,
+    st.integers(68, 65535),
+    st.booleans(),
+    st.text(max_size=40).filter(lambda text: "\0" not in text),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["bridge", "veth", "dummy"]),
+    st.integers(0, 2**31 - 1),
+)
 def test_a_link_is_read_as_pyroute2_writes_it(
     index: int, name: str, mac: str, mtu: int, up: bool, alias: str, group: int, kind: str, other: int
 ) -> None:  # fmt: skip
@@ -181,14 +198,23 @@ def test_an_address_is_read_as_pyroute2_writes_it(address: Any, data: st.DataObj
     assert decode.address(*body(message)) == (7, message["family"], f"{address}/{length}", scope)
 
 
-@given(st.sampled_from([(2, "10.1.0.0", 16, "10.9.0.1"), (10, "fd00::", 8, "fe80::1"), (2, "", 0, ""), (10, "", 0, "")]),
-       st.integers(0, 2**32 - 1), st.sampled_from([0, 254, 300, 70_000]))
+@given(
+    st.sampled_from([(2, "10.1.0.0", 16, "10.9.0.1"), (10, "fd00::", 8, "fe80::1"), (2, "", 0, ""), (10, "", 0, "")]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 254, 300, 70_000]),
+)
 def test_a_route_is_read_as_pyroute2_writes_it(route: tuple[int, str, int, str], metric: int, table: int) -> None:
     family, destination, length, gateway = route
     message = rtmsg()
     message["family"], message["dst_len"], message["proto"], message["type"] = family, length, 110, 1
     message["table"] = table if table < 256 else 252
-    attributes = {"RTA_DST": destination, "RTA_GATEWAY": gateway, "RTA_OIF": 5, "RTA_PRIORITY": metric, "RTA_TABLE": table}
+    attributes = {
+        "RTA_DST": destination,
+        "RTA_GATEWAY": gateway,
+        "RTA_OIF": 5,
+        "RTA_PRIORITY": metric,
+        "RTA_TABLE": table,
+    }
     message["attrs"] = [(name, value) for name, value in attributes.items() if value]
     wanted = f"{destination or ('::' if family == 10 else '0.0.0.0')}/{length}"
     assert decode.route(*body(message)) == (family, wanted, gateway, 5, metric, 110, 1, table)
@@ -205,7 +231,5 @@ def test_messages_of_one_datagram_are_told_apart(parts: list[tuple[int, int, byt
 def test_damaged_messages_end_in_a_record_or_a_known_error(data: bytes, read: Any) -> None:
     list(decode.messages(data))
     decode.attributes(data, 0, len(data))
-    try:
+    with contextlib.suppress(struct.error, IndexError, KeyError, ValueError):
         read(data, 0, len(data))
-    except (struct.error, IndexError, KeyError, ValueError):
-        pass

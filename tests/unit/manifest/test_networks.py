@@ -272,3 +272,62 @@ def test_good_members(load_text: LoadText) -> None:
     assert (first.interface_name, first.priority) == ("web0", 5)
     assert (second.ipv6_address, second.aliases, second.gw_priority) == ("fd00::6", ("b1",), -1)
     assert str(first.source) == "a.yaml:8:18"
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ("{a: {name: x}, b: {name: x}}", "network 'b' is named 'x', as is network 'a' at a.yaml:1:12"),
+        ("{a: {name: test_b}, b: }", "network 'b' is named 'test_b', as is network 'a'"),
+        ("{a: {name: x}, b: {name: x, external: true}}", "network 'b' is named 'x'"),
+        (
+            "{a: {driver_opts: {com.docker.network.bridge.name: br0}}, b: {driver_opts: {com.docker.network.bridge.name: br0}}}",
+            "network 'b' is on the bridge 'br0', as is network 'a'",
+        ),
+    ],
+)
+def test_two_networks_of_one_name(faults_of: FaultsOf, networks: str, message: str) -> None:
+    (fault,) = faults_of(f"networks: {networks}")
+    assert message in fault.message
+
+
+@pytest.mark.parametrize(
+    ("pool", "containers", "room"),
+    [
+        ("subnet: 10.1.0.0/30", 1, None),
+        ("subnet: 10.1.0.0/30", 2, 1),
+        ("subnet: 10.1.0.0/29, gateway: 10.1.0.1", 5, None),
+        ("subnet: 10.1.0.0/29, gateway: 10.1.0.1", 6, 5),
+        ("subnet: 10.1.0.0/29, gateway: 10.1.0.1, aux_addresses: {a: 10.1.0.2, b: 10.1.0.3}", 4, 3),
+        ("subnet: 10.1.0.0/16, gateway: 10.1.0.1, ip_range: 10.1.5.0/31", 2, None),
+        ("subnet: 10.1.0.0/16, gateway: 10.1.0.1, ip_range: 10.1.5.0/31", 3, 2),
+        # A pool that holds only the gateway.
+        ("subnet: 10.1.0.0/24, gateway: 10.1.0.9, ip_range: 10.1.0.9/32", 1, 0),
+        ("subnet: 10.1.0.0/16", 300, None),
+    ],
+)
+def test_room_in_a_pool(load_text: LoadText, faults_of: FaultsOf, pool: str, containers: int, room: int | None) -> None:
+    members = ", ".join(f"c{number}: {{networks: [n]}}" for number in range(containers))
+    text = f"networks: {{n: {{ipam: {{config: [{{{pool}}}]}}}}}}\ncontainers: {{{members}}}"
+    if room is None:
+        assert len(load_text(text).containers) == containers
+        return
+    (fault,) = faults_of(text)
+    assert f"has {containers} containers without a fixed address" in fault.message
+    assert fault.message.endswith(f"has room for {room}")
+    assert str(fault.source) == "a.yaml:1:41"
+
+
+def test_an_alias_that_is_another_containers_name(load_text: LoadText) -> None:
+    text = """
+        containers:
+          a: {networks: {n: {aliases: [b, shared]}, m: }}
+          b: {networks: {n: {aliases: [shared]}}}
+          c: {networks: {m: {aliases: [b]}}}
+        networks: {n: , m: }
+    """
+    (warning,) = load_text(text).warnings
+    assert (
+        "alias 'b' of container 'a' on network 'n' is also the name of the container at a.yaml:4:3" in warning.message
+    )
+    assert str(warning.source) == "a.yaml:3:32"

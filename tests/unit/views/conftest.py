@@ -70,10 +70,6 @@ def resources() -> list[Resource]:
     ]
 
 
-def path(container: str) -> str:
-    return f"/run/netns/{container.replace('/', '.')}" if container else "/proc/1/ns/net"
-
-
 @pytest.fixture
 def observation() -> Observation:
     runtimes = {"shop/web": Runtime(4242, None), "shop/job": Runtime(None, 1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.firewall.policy import NetworkPolicy
 from reconciler.observation import Observation
+from reconciler.resources.bridge import Bridge
 from reconciler.state import State
 from reconciler.views.networks import NetworkView, details, networks, render, render_details
 
@@ -57,9 +58,8 @@ def test_internal_comes_from_the_policy_and_subnets_survive_without_it(observati
 
 
 def test_a_subnet_where_the_host_has_no_address_has_no_gateway() -> None:
-    from tests.unit.views.conftest import bridge  # noqa: PLC0415  # the folder of tests is no package of pytest's
-
-    state = State([bridge("a/b", "na-b", "a_b"), NetworkPolicy("a", "a/b", "na-b", ("10.0.0.0/24",))])
+    bridge = Bridge("a", "a/b", "a_b", "na-b", "02:00:00:00:00:01", "origin")
+    state = State([bridge, NetworkPolicy("a", "a/b", "na-b", ("10.0.0.0/24",))])
     assert [each.gateway for each in called(state, "a_b").subnets] == [None]
 
 

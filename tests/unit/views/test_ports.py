@@ -34,7 +34,10 @@ def test_a_host_port_leads_to_its_containers() -> None:
             port("shop/raw", "172.18.0.9", 53, 53, "udp", routed=True),
         ]
     )
-    assert [holder.inside for holder in holders(state, WantedPort(53, "udp"))] == ["shop/dns:5353/udp", "shop/web:53/udp"]
+    assert [holder.inside for holder in holders(state, WantedPort(53, "udp"))] == [
+        "shop/dns:5353/udp",
+        "shop/web:53/udp",
+    ]
     assert {holder.inside for holder in holders(state, WantedPort(53, None))} == {
         "shop/dns:5353/udp",
         "shop/dns:5353/tcp",

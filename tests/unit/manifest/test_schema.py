@@ -1,0 +1,128 @@
+"""The published JSON Schema: current, complete, and what it says of manifests is what the loader says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+
+from reconciler.cli import schema as schema_command
+from reconciler.manifest import load, schema
+from reconciler.manifest.canonical import canonical
+from reconciler.manifest.nodes import Mapping, Node, Scalar
+from reconciler.manifest.reading import read
+from tests.corpus import outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+PUBLISHED = ROOT / "schemas" / "netapply.schema.json"
+RECORDED = outcomes.recorded()
+GOOD = sorted(file for file, outcome in RECORDED.items() if outcome == outcomes.OK)
+EXAMPLES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "manifests").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    document = json.loads(PUBLISHED.read_text())
+    Draft202012Validator.check_schema(document)
+    return Draft202012Validator(document)
+
+
+def plain(node: Node | None) -> Any:
+    """The document as any YAML reader sees it."""
+    if node is None or isinstance(node, Scalar):
+        return node.value if node else None
+    if isinstance(node, Mapping):
+        return {key: plain(value) for key, value in node.entries.items()}
+    return [plain(item) for item in node.items]
+
+
+def faults(validator: Draft202012Validator, document: Any) -> list[str]:
+    return [f"{error.json_path}: {error.message[:100]}" for error in validator.iter_errors(document)]
+
+
+def test_what_is_published_is_current() -> None:
+    assert PUBLISHED.read_text() == schema.text(), "netapply schema > schemas/netapply.schema.json"
+
+
+def test_the_command_prints_it() -> None:
+    assert CliRunner().invoke(schema_command.command).output == PUBLISHED.read_text()
+
+
+def keys_of(part: Any, place: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key that the schema knows, with what it says of it."""
+    if isinstance(part, list):
+        for index, each in enumerate(part):
+            yield from keys_of(each, f"{place}/{index}")
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key == "properties":
+                yield from ((f"{place}/{name}", about) for name, about in value.items())
+            if key not in {"default", "examples"}:
+                yield from keys_of(value, f"{place}/{key}")
+
+
+def test_every_key_has_a_description_a_default_and_an_example() -> None:
+    keys = dict(keys_of(schema.schema()))
+    assert len(keys) > 130
+    lacking = [
+        place
+        for place, about in keys.items()
+        if not about.get("description") or "default" not in about or not about.get("examples")
+    ]
+    assert lacking == []
+    assert [place for place, about in keys.items() if about["examples"] == [None]] == []
+
+
+def test_its_own_examples_and_defaults_are_valid(validator: Draft202012Validator) -> None:
+    document = schema.schema()
+    for place, about in keys_of(document):
+        own = Draft202012Validator({"$defs": document["$defs"], **about}) if "#/$defs" in json.dumps(about) else None
+        for value in [*about["examples"], *([] if about["default"] is None else [about["default"]])]:
+            found = list((own or Draft202012Validator(about if "$ref" not in about else {})).iter_errors(value))
+            assert not found, (place, value)
+    assert faults(validator, {}) == []
+
+
+@pytest.mark.parametrize("file", EXAMPLES)
+def test_the_examples_are_valid(validator: Draft202012Validator, file: str) -> None:
+    assert faults(validator, plain(read((ROOT / file).read_bytes(), file).root)) == []
+
+
+@pytest.mark.parametrize("file", GOOD)
+def test_the_good_files_of_the_corpus_and_their_canonical_forms_are_valid(
+    validator: Draft202012Validator, file: str
+) -> None:
+    path = outcomes.FILES / file
+    assert faults(validator, plain(read(path.read_bytes(), file).root)) == []
+    assert faults(validator, canonical(load([path], stack_name="corpus", environment={}))) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"nework": {}}, "$"),
+        ({"services": {"web": {"imgae": "x"}}}, "$.services.web"),
+        ({"services": {"web": {"ports": "80:80"}}}, "$.services.web.ports"),
+        ({"services": {"web": {"ports": [{"published": 80}]}}}, "$.services.web.ports[0]"),
+        ({"services": {"web": {"links": {"a": 1}}}}, "$.services.web.links"),
+        ({"networks": {"n": {"ipam": {"config": [{"subnet": []}]}}}}, "$.networks.n.ipam.config[0].subnet"),
+        ({"networks": {"n": {"internal": 1}}}, "$.networks.n.internal"),
+        ({"include": [{"pth": "x"}]}, "$.include[0]"),
+        ({"services": {"web": {"extends": {"file": "x"}}}}, "$.services.web.extends"),
+        ({"services": {"web": {"x-netapply": {"prots": []}}}}, "$.services.web['x-netapply']"),
+    ],
+)
+def test_faults_are_found(validator: Draft202012Validator, document: Any, place: str) -> None:
+    def leaves(errors: Any) -> Iterator[Any]:
+        for error in errors:
+            yield error
+            yield from leaves(error.context or ())
+
+    assert place in {error.json_path for error in leaves(validator.iter_errors(document))}
