@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import loading, report
 from benchmarks.contestants import HOST, STEPS, Batches, Contestant, Floor, Netapply, Sample
 from tests.kernel.isolation import isolate, private_folders
 from tests.kernel.snapshot import identity, processes_in
@@ -52,6 +52,7 @@ def main() -> int:
             for size in options.sizes
         }
     print(report.render(results))
+    print(loading.report())
     return 0
 
 

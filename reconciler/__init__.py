@@ -1,7 +1,7 @@
 """netapply as a library; ``docs/library.md`` shows it at work.
 
-Importing it is cheap: what a function needs is imported when it is called. Everything that
-goes wrong is a `NetapplyError` with all problems found, each with its place in the manifest.
+Importing it is cheap: a name is looked for when it is used. Everything that goes wrong is a
+`NetapplyError` with all problems found, each with its place in the manifest.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from reconciler.errors import NetapplyError, Problem, Source
+    from reconciler.library import (
+        canonical_manifest,
+        down,
+        load_manifest,
+        manifest_schema,
+        observe,
+        plan,
+        plan_document,
+        plan_text,
+        read_observation,
+        up,
+    )
     from reconciler.manifest.model import Manifest
     from reconciler.observation import Observation
     from reconciler.plan.plan import Plan
@@ -52,129 +61,15 @@ _TYPES = {
 }
 
 
-def load_manifest(
-    *paths: Path | str,
-    stack_name: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    profiles: Sequence[str] = (),
-    env_files: Sequence[Path | str] | None = None,
-) -> Manifest:
-    """Read one stack from a file, or from several that are merged as Compose does it.
-
-    ``environment`` is where variables are taken from, the process' own if it is None. The
-    rest is as on the command line: ``-p``, ``--profile``, ``--env-file``.
-    """
-    import os  # noqa: PLC0415  # each command imports this package and shall pay for nothing
-
-    from reconciler import manifest  # noqa: PLC0415  # as above
-
-    variables = os.environ if environment is None else environment
-    return manifest.load(paths, stack_name=stack_name, environment=variables, profiles=profiles, env_files=env_files)
-
-
-def canonical_manifest(manifest: Manifest) -> dict[str, Any]:
-    """What ``netapply config --format json`` shows: plain values, long forms, environment values hidden."""
-    from reconciler.manifest.canonical import canonical  # noqa: PLC0415  # as above
-
-    return canonical(manifest)
-
-
-def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of manifests."""
-    from reconciler.manifest.schema import schema  # noqa: PLC0415  # as above
-
-    return schema()
-
-
-def observe(*, host: str = "", firewall: str = "auto") -> Observation:
-    """What stands on this host, as far as it is netapply's, and the facts about the rest. Needs root.
-
-    With ``host`` the calling thread first enters the network namespace of that name, and stays
-    there. ``firewall`` is auto, nftables or iptables.
-    """
-    from reconciler.kernel import host as hosts  # noqa: PLC0415  # as above
-    from reconciler.kernel import lock, machine  # noqa: PLC0415  # as above
-
-    entered = hosts.enter(host)
-    with lock.held(entered, writing=False):
-        return machine.Machine(entered, firewall).observe()
-
-
-def read_observation(document: Any) -> Observation:
-    """The observation that ``netapply snapshot`` wrote, or an empty host's for ``None``."""
-    from reconciler.snapshot import observation_from_document  # noqa: PLC0415  # as above
-
-    return observation_from_document(document or {"format_version": 1, "resources": [], "facts": {}})
-
-
-def plan(*manifests: Manifest, observation: Observation, adopt: bool = False, host_rule: bool = True) -> Plan:
-    """What would make the observed host like the manifests. Nothing is touched, and no right is needed.
-
-    ``adopt`` takes over stacks of the same name that came from other manifests; without
-    ``host_rule`` the host's own firewall is left as it is, with a warning where it is in the way.
-    """
-    from reconciler.desired.build import Scope  # noqa: PLC0415  # as above
-    from reconciler.reconcile import make_plan  # noqa: PLC0415  # as above
-
-    stacks = frozenset(manifest.stack for manifest in manifests)
-    return make_plan(Scope(stacks, manifests, adopt, host_rule), observation)[0]
-
-
-def plan_text(plan: Plan) -> str:
-    """The plan as ``netapply plan`` shows it."""
-    from reconciler.plan import text  # noqa: PLC0415  # as above
-
-    return text.render(plan)
-
-
-def plan_document(plan: Plan, *manifests: Manifest) -> dict[str, Any]:
-    """The plan as ``netapply plan --format json`` writes it."""
-    from reconciler.plan import document  # noqa: PLC0415  # as above
-
-    return document.document(plan, sorted(manifest.stack for manifest in manifests))
-
-
-def up(
-    *manifests: Manifest, host: str = "", firewall: str = "auto", adopt: bool = False, host_rule: bool = True
-) -> Outcome:
-    """Make the host like the manifests, verify it, roll back what fails. Needs root; the rest as `observe`, `plan`.
-
-    What failed stands in the outcome's ``problems``; a plan that cannot be made raises.
-    """
-    return _run(frozenset(manifest.stack for manifest in manifests), manifests, host, firewall, adopt, host_rule)
-
-
-def down(*stack_names: str, host: str = "", firewall: str = "auto") -> Outcome:
-    """Remove everything of these stacks and nothing else; none of it there is no error. Needs root."""
-    return _run(frozenset(stack_names), (), host, firewall, adopt=False, host_rule=True)
-
-
-def _run(
-    stacks: frozenset[str], manifests: tuple[Manifest, ...], host: str, firewall: str, adopt: bool, host_rule: bool
-) -> Outcome:
-    from reconciler import reconcile  # noqa: PLC0415  # as above
-    from reconciler.desired.build import Scope  # noqa: PLC0415  # as above
-    from reconciler.kernel import host as hosts  # noqa: PLC0415  # as above
-    from reconciler.kernel import lock  # noqa: PLC0415  # as above
-    from reconciler.kernel.machine import Machine  # noqa: PLC0415  # as above
-
-    scope = Scope(stacks, manifests, adopt, host_rule)
-    entered = hosts.enter(host)
-    with lock.held(entered, writing=True):
-        machine = Machine(entered, firewall)
-        made, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports))
-        return reconcile.apply(machine, made, wanted)
-
-
 def __getattr__(name: str) -> Any:
-    if name in _TYPES:
-        return getattr(import_module(f"reconciler.{_TYPES[name]}"), name)
-    message = f"module 'reconciler' has no attribute {name!r}"
-    raise AttributeError(message)
+    if name not in __all__:
+        message = f"module 'reconciler' has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"reconciler.{_TYPES.get(name, 'library')}"), name)
 
 
 class _Library(ModuleType):
-    """This module, whose function `plan` stays when the package of the same name is imported.
+    """This module, in which `plan` is the function even when the package of that name is imported.
 
     Python would put that package in its place, and ``from reconciler import plan`` would give
     one or the other, depending on what was imported before.

@@ -10,7 +10,6 @@ from reconciler.desired.host import blocked, lost_records
 from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel.machine import Machine
 from reconciler.observation import Observation
-from reconciler.plan.change import Delete
 from reconciler.plan.diff import diff
 from reconciler.plan.plan import Plan, Stage, Step, order
 from reconciler.plan.verify import differences, touched_sandboxes
@@ -87,7 +86,13 @@ def _verify(
     machine: Machine, steps: Sequence[Step], pending: Sequence[Step], wanted: State, owner: str
 ) -> tuple[Problem, ...]:
     sandboxes = touched_sandboxes(steps)
-    now = machine.observe_part(sandboxes)
+    try:
+        now = machine.observe_part(sandboxes)
+    except NetapplyError as error:
+        return error.problems
+    except OSError as error:
+        # What nobody could look at is not known to be right, so it is rolled back too.
+        return (Problem(f"cannot look at what was made: {error.strerror or error}"),)
     return differences(now, wanted, steps, pending, owner, sandboxes)
 
 
@@ -98,8 +103,9 @@ def _settle_host(machine: Machine, progress: Progress) -> Outcome:
         plan, _ = make_plan(Scope(frozenset()), observation)
     except NetapplyError as error:
         return Outcome((), (), error.problems)
-    # Whatever it lacks is the next run's to make.
-    return _forward(machine, [step for step in plan.of(HOST_OWNER) if isinstance(step.change, Delete)], progress)
+    # What it never had is the next run's to make.
+    steps = [step for step in plan.of(HOST_OWNER) if step.change.key in observation.state]
+    return _forward(machine, steps, progress)
 
 
 def _joined(first: Outcome, second: Outcome) -> Outcome:

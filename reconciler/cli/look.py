@@ -52,10 +52,17 @@ def look(settings: Settings) -> Look:
     return Look(observation, host.run, own, {name: host.namespace_path(name) for name in named})
 
 
-def stacks_named(files: Sequence[str], merged: Sequence[str], stack_name: str | None) -> frozenset[str] | None:
+def stacks_named(
+    files: Sequence[str],
+    merged: Sequence[str],
+    stack_name: str | None,
+    profiles: Sequence[str],
+    env_files: Sequence[str],
+) -> frozenset[str] | None:
     """The stacks that the arguments name; None, for all of them, where they name none."""
     if files or merged:
-        return frozenset(manifest.stack for manifest in session.manifests_of(files, merged, stack_name))
+        manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
+        return frozenset(manifest.stack for manifest in manifests)
     return frozenset({stack_name}) if stack_name else None
 
 

@@ -14,13 +14,21 @@ from reconciler.views import containers
 @options.files
 @options.merged
 @options.stack_name
+@options.profiles
+@options.env_files
 @options.json_format
 @click.pass_obj
 def command(
-    settings: Settings, files: tuple[str, ...], merged: tuple[str, ...], stack_name: str | None, output_format: str
+    settings: Settings,
+    files: tuple[str, ...],
+    merged: tuple[str, ...],
+    stack_name: str | None,
+    profiles: tuple[str, ...],
+    env_files: tuple[str, ...],
+    output_format: str,
 ) -> None:
     """Show the containers: state, addresses, published ports. Without FILE and -p: of all stacks."""
-    wanted = stacks_named(files, merged, stack_name)
+    wanted = stacks_named(files, merged, stack_name, profiles, env_files)
     seen = look(settings)
     views = containers.containers(seen.observation, seen.namespace_path, wanted)
     if output_format == "json":

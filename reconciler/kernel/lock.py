@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from reconciler.kernel import dead_hosts
+from reconciler.kernel import dead_hosts, leftovers
 from reconciler.kernel.host import RUN, Host
 
 _READERS_WAIT = 2.0
@@ -31,6 +31,7 @@ def held(host: Host, *, writing: bool) -> Iterator[None]:
         if writing:
             dead_hosts.remember(host)
             dead_hosts.collect(host)
+            leftovers.collect(host)
         yield
     finally:
         if writing:
@@ -80,6 +81,7 @@ def _shared(descriptor: int) -> bool:
 
 
 def _remove_if_empty(host: Host) -> None:
+    leftovers.remove_empty_folders(host)
     if {path.name for path in host.run.iterdir()} <= {_LOCK_FILE, dead_hosts.NAME_FILE}:
         for name in (dead_hosts.NAME_FILE, _LOCK_FILE):
             (host.run / name).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from reconciler.resources.sysctl import Sysctl
 from reconciler.state import HOST_OWNER, Key, Kind, Resource
 
 _EPHEMERAL = "net/ipv4/ip_local_port_range"
+_FORWARDING6 = "net/ipv6/conf/all/forwarding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def _host_sysctls(host: Host) -> Iterator[Resource]:
     for name in names:
         value = sysctl.read(name)
         if value is not None:
-            after = () if name.endswith("/accept_ra") else listening
+            after = listening if name == _FORWARDING6 else ()
             yield Sysctl(HOST_OWNER, "", name, value, after)
 
 

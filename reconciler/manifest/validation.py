@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 from reconciler.manifest import vocabulary
 from reconciler.manifest.faults import Faults, suggestion
 from reconciler.manifest.models import (
+    LIST,
+    MAP,
+    TEXT,
     AttachmentPart,
     ContainerPart,
     IpamPart,
@@ -62,6 +65,7 @@ _WANTED = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
 }
+_TAGS = frozenset({TEXT, LIST, MAP})
 _FORMS = {"'~text'": "text", "'~list'": "a list", "'~map'": "a mapping"}
 
 
@@ -119,8 +123,12 @@ def _plain(node: Node, path: Path, faults: Faults) -> Any:
 
 def _note(detail: ErrorDetails, root: Mapping, faults: Faults) -> Path:
     """Say one of pydantic's findings; the path to what has to go is returned."""
-    path: Path = tuple(step for step in detail["loc"] if not str(step).startswith("~"))
     kind = detail["type"]
+    # A key that is unknown ends its path, whatever it is called.
+    *steps, last = detail["loc"] or ("",)
+    path: Path = tuple(step for step in steps if step not in _TAGS)
+    if detail["loc"] and (last not in _TAGS or kind == "extra_forbidden"):
+        path = (*path, last)
     if kind == "extra_forbidden":
         _note_unknown(path, root, faults)
         return path

@@ -84,7 +84,7 @@ def _replaced(observed: State, desired: State) -> dict[Key, str]:
         fixed = [name for name in names if name not in after.live]
         if fixed:
             replaced[key] = f"{', '.join(fixed)} changed"
-    going = {key for key in observed.keys() if key not in desired} | replaced.keys()
+    going = {resource.key for resource in observed if resource.key not in desired} | replaced.keys()
     size = -1
     while size < len(replaced) and going:
         size = len(replaced)

@@ -84,9 +84,23 @@ class Plan:
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """The stacks that change, sorted, without the host."""
-        owners = {owner_of(step.change) for step in self.steps}
-        return tuple(sorted(owners - {HOST_OWNER}))
+        """The stacks that change, without the host: who makes what another one needs comes first, else by name."""
+        owners = {owner_of(step.change) for step in self.steps} - {HOST_OWNER}
+        needs = self._needs_between(owners) if len(owners) > 1 else {}
+        ordered: list[str] = []
+        for owner in sorted(owners):
+            _add_after_needs(owner, needs, set(), ordered)
+        return tuple(ordered)
+
+    def _needs_between(self, owners: set[str]) -> dict[str, set[str]]:
+        """By stack, those that make what it needs: a network that it joins."""
+        resources = [step.change.after for step in self.steps if not isinstance(step.change, Delete)]
+        makers = {resource.key: resource.owner for resource in resources}
+        needs: dict[str, set[str]] = {owner: set() for owner in owners}
+        for resource in resources:
+            if resource.owner in owners:
+                needs[resource.owner].update(makers[need] for need in resource.needs() if need in makers)
+        return {owner: (found & owners) - {owner} for owner, found in needs.items()}
 
     def of(self, owner: str) -> tuple[Step, ...]:
         """The steps of one owner, in order."""
@@ -101,6 +115,15 @@ class Plan:
     def disruption(self) -> Disruption:
         """The worst class among the changes."""
         return max((change.disruption for change in self.changes), key=list(Disruption).index, default=Disruption.NONE)
+
+
+def _add_after_needs(owner: str, needs: dict[str, set[str]], waiting: set[str], ordered: list[str]) -> None:
+    if owner in ordered or owner in waiting:
+        return  # two that need each other: one has to begin
+    waiting.add(owner)
+    for other in sorted(needs.get(owner, ())):
+        _add_after_needs(other, needs, waiting, ordered)
+    ordered.append(owner)
 
 
 def counted(changes: Iterable[Change]) -> dict[str, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.errors import NetapplyError
 from reconciler.manifest import load
-from reconciler.manifest.canonical import render
+from reconciler.manifest.canonical import HIDDEN, render
+from reconciler.manifest.model import Container, Manifest
 
 HERE = Path(__file__).parent
 FILES = HERE / "compose"
@@ -23,13 +25,26 @@ def files() -> list[str]:
 def outcome(file: str) -> str:
     """``ok`` for a file that loads and whose canonical form is stable, else its first fault."""
     try:
-        first = render(load([FILES / file], stack_name="corpus", environment={}))
-        again = render(load(["-"], environment={}, stdin=first))
+        manifest = load([FILES / file], stack_name="corpus", environment={})
+        first = render(manifest)
+        read_again = load(["-"], environment={}, stdin=first)
+        again = render(read_again)
     except NetapplyError as error:
         problem = error.problems[0]
         place = str(problem.source).replace(f"{FILES}/", "") if problem.source else "nowhere"
         return f"{place}: {problem.message}".replace(f"{FILES}/", "")
+    if not is_same(manifest, read_again):
+        return "the canonical form loses something"
     return OK if again == first else "the canonical form is not stable"
+
+
+def is_same(manifest: Manifest, again: Manifest) -> bool:
+    """Whether the manifest that was read from the canonical form says the same, but for environment values."""
+
+    def hidden(container: Container) -> Container:
+        return replace(container, environment=tuple((name, HIDDEN) for name, _ in container.environment))
+
+    return again.networks == manifest.networks and again.containers == tuple(map(hidden, manifest.containers))
 
 
 def recorded() -> dict[str, str]:

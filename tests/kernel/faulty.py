@@ -66,7 +66,7 @@ def wrap_netlink(fault: Fault) -> None:
         return dump(self, *arguments)
 
     RouteSocket.request = faulty_request  # type: ignore[method-assign]  # the fault's place
-    RouteSocket.dump = faulty_dump  # type: ignore[method-assign]  # the fault's place
+    RouteSocket.dump = faulty_dump  # type: ignore[method-assign,assignment]  # the fault's place
 
 
 class FaultyLibrary:

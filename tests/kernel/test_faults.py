@@ -122,12 +122,13 @@ def strike(world: World, mode: str, scenario: str, number: int) -> None:
         assert done.returncode == -9, where
     elif done.returncode == 0:
         # What was refused did no harm, such as a second look at something.
-        assert not host.plan(file) if command == "up" else True, where
+        assert command == "down" or host.plan(file) == [], where
     elif scenario == "up":
         # Everything in it can be undone, so nothing of it is left.
         difference = standing.difference(host.snapshot())
         assert not difference, "\n".join([where, *difference[:20]])
-    assert host.plan("other.yaml") == [] or mode == "kill", where
+    # What the host shares may be half done, and was reported so; the other stack is whole.
+    assert not [change for change in host.plan("other.yaml") if change["stack"] != "host"], where
     if command == "up" and number % 2:
         again = host.netapply("up", file, check=False)
         assert again.returncode == 0, f"{where}{again.stdout}{again.stderr}"
@@ -152,7 +153,7 @@ MODES = ["kill", "fail"]
 def test_some_faults(world: World, mode: str, scenario: str) -> None:
     total = count(world, mode, scenario)
     assert total > 20
-    for number in sample(total, 5):
+    for number in sample(total, 3):
         strike(world, mode, scenario, number)
 
 

@@ -18,10 +18,9 @@ BACKENDS = ["nftables", "iptables"]
 SWITCHES = ("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables")
 
 
-def manifest(only: frozenset[str] = frozenset(net.policy.network for net in NETS)) -> str:
+def manifest() -> str:
     """The networks, members and ports of `reachability` as a manifest (JSON is YAML)."""
-    nets = [net for net in NETS if net.policy.network in only]
-    networks = {net.policy.network.partition("/")[2]: _network(net) for net in nets}
+    networks = {net.policy.network.partition("/")[2]: _network(net) for net in NETS}
     containers = {
         member: {
             "networks": {
@@ -32,7 +31,7 @@ def manifest(only: frozenset[str] = frozenset(net.policy.network for net in NETS
             },
             "ports": [_port(port) for port in _ports(member)],
         }
-        for net in nets
+        for net in NETS
         for member in net.members
     }
     return json.dumps({"name": reachability.STACK, "networks": networks, "containers": containers}, indent=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,6 @@ class World:
     pins: dict[str, Path]
     through_port: Connection
     between: Connection
-    broken: bool = False
 
     def change(self, *pairs: tuple[str, str]) -> tuple[list[str], str]:
         """Change the manifest, plan and run it: what the plan named, and its worst disruption."""
@@ -62,7 +60,7 @@ class World:
 
 
 def identities(pins: dict[str, Path]) -> dict[str, int]:
-    return {name: os.stat(path).st_ino for name, path in pins.items()}
+    return {name: path.stat().st_ino for name, path in pins.items()}
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +138,10 @@ def test_ports_swapped_between_two_targets(world: World) -> None:
 
 def test_a_container_joins_a_network(world: World) -> None:
     names, worst_class = world.change(
-        ("      front: {ipv4_address: 172.30.1.10}\n", "      front: {ipv4_address: 172.30.1.10}\n      back: {ipv4_address: 172.30.2.10}\n")
+        (
+            "      front: {ipv4_address: 172.30.1.10}\n",
+            "      front: {ipv4_address: 172.30.1.10}\n      back: {ipv4_address: 172.30.2.10}\n",
+        )
     )
     assert "create link shop/web:eth1" in names
     assert not any(name.startswith("delete") for name in names)
@@ -204,7 +205,7 @@ def test_a_network_more(world: World) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('{config: [{subnet: 172.30.1.0/24}]}\n', '{config: [{subnet: 172.30.1.0/24}]}\n    internal: false\n'),
+        ("{config: [{subnet: 172.30.1.0/24}]}\n", "{config: [{subnet: 172.30.1.0/24}]}\n    internal: false\n"),
         ("bridge.name: brback}", "bridge.name: brback, com.docker.network.bridge.enable_icc: 'true'}"),
     ],
     ids=["internal: false", "icc on"],

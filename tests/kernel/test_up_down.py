@@ -113,7 +113,9 @@ def test_what_stands_inside_is_what_the_manifest_says(host: Host, files: None) -
     }
     assert set(addresses) == {"172.30.1.10/24", "fd30:1::10/64"}
     assert not any("tentative" in address for address in addresses.values())
-    gateways = [route["gateway"] for family in ("-4", "-6") for route in json_of(web, family, "route", "show", "default")]
+    gateways = [
+        route["gateway"] for family in ("-4", "-6") for route in json_of(web, family, "route", "show", "default")
+    ]
     assert gateways == ["172.30.1.254", "fd30:1::1"]
     assert web.sysctl("net/ipv4/ip_unprivileged_port_start") == "70"
     assert (links["eth0"]["mtu"], links["lo"]["operstate"]) == (1500, "UNKNOWN")

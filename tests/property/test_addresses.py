@@ -87,18 +87,21 @@ def test_addresses_are_given_exactly_when_there_is_an_answer(pool: Pool, asked: 
         assert asked[name] in {None, address}
 
 
-@given(members, members, st.data())
-def test_neighbours_that_come_and_go_move_nobody(
-    first: dict[str, str | None], second: dict[str, str | None], data: st.DataObject
-) -> None:
-    pool = Pool("10.7.0.0/27")
-    fixed = {name: address for name, address in {**first, **second}.items() if address}
-    before = {name: None for name in first if name not in fixed}
-    after = {name: None for name in {**second, **before} if name not in fixed}
-    old = desired(scope(stack(pool, before)), NOTHING)
-    shuffled = dict(data.draw(st.permutations(list(after.items()))))
-    new = addresses(desired(scope(stack(pool, shuffled)), seen(as_observed(old))))
+crowds = st.lists(st.sampled_from([f"c{number}" for number in range(13)]), unique=True, min_size=1)
+
+
+@given(crowds, crowds, st.data())
+def test_neighbours_that_come_and_go_move_nobody(first: list[str], second: list[str], data: st.DataObject) -> None:
+    # Thirteen addresses are free: nearly every new neighbour wants one that is taken.
+    pool = Pool("10.7.0.0/28")
+    old = desired(scope(stack(pool, dict.fromkeys(first))), NOTHING)
+    names = data.draw(st.permutations([*dict.fromkeys((*first, *second))]))
+    new = addresses(desired(scope(stack(pool, dict.fromkeys(names))), seen(as_observed(old))))
     assert {name: new[name] for name in addresses(old)} == addresses(old)
+    left = addresses(desired(scope(stack(pool, dict.fromkeys(second))), seen(as_observed(old))))
+    assert {name: left[name] for name in second if name in first} == {
+        name: address for name, address in addresses(old).items() if name in second
+    }
 
 
 @given(members, st.sampled_from(["10.7.0.2", "10.7.0.9", "10.7.0.14"]))
@@ -134,6 +137,31 @@ def test_automatic_addresses_stay_in_the_range(subnet: str, ip_range: str) -> No
     network = ip_network(subnet)
     assert ip_address(found) in ip_network(ip_range)
     assert found not in {pool.gateway, str(network[0]), str(network[-1])}
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("10.7.0.0", "first or last of 10.7.0.0/28"),
+        ("10.7.0.15", "first or last of 10.7.0.0/28"),
+        ("10.7.0.1", "taken by the gateway"),
+        ("10.7.0.3", "taken by an aux address"),
+        ("10.7.1.3", "outside network shop_front"),
+    ],
+)
+def test_an_address_that_no_container_can_have_is_an_error(address: str, message: str) -> None:
+    pool = Pool("10.7.0.0/28", aux_addresses=(("router", "10.7.0.3"),))
+    with pytest.raises(NetapplyError, match=message):
+        desired(scope(stack(pool, {"one": address})), NOTHING)
+
+
+def test_a_given_subnet_that_is_there_stays_when_a_route_comes_to_overlap_it() -> None:
+    manifest = stack(Pool("10.7.0.0/28"), {"one": None})
+    made = desired(scope(manifest), NOTHING)
+    route = Facts(taken_subnets=("10.0.0.0/8",))
+    assert desired(scope(manifest), seen(as_observed(made), route)) == made
+    with pytest.raises(NetapplyError, match=r"overlaps 10\.0\.0\.0/8, a route or address of the host"):
+        desired(scope(manifest), Observation(State(), route))
 
 
 def test_a_range_without_an_address_for_hosts_is_full() -> None:

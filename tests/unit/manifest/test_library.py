@@ -41,7 +41,7 @@ def test_a_plan_from_a_file_without_a_host(shop: Path) -> None:
     manifest = load_manifest(shop, environment={"WHO": "me"}, profiles=["debug"])
     assert [container.name for container in manifest.containers] == ["web", "debug"]
     made = plan(manifest, observation=read_observation(None))
-    assert "shop/web" in plan_text(made)
+    assert "stack shop" in plan_text(made)
     document = plan_document(made, manifest)
     assert document["stacks"] == ["shop"]
     assert document["summary"]["create"] == len([c for c in document["changes"] if c["action"] == "create"]) > 0
@@ -103,5 +103,5 @@ def test_the_guide_runs(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("name: shop\ncontainers: {web: {ports: [8080:80]}}\n")
     run = [code for code in examples if "# needs root" not in code]
     assert len(run) >= 2
-    code = "\n".join(["import os", f"os.chdir({str(tmp_path)!r})", *run])
-    assert "shop/web" in in_a_fresh_process(code)
+    code = "\n".join(["import os, sys", f"sys.path.insert(0, {str(ROOT)!r})", f"os.chdir({str(tmp_path)!r})", *run])
+    assert "stack shop" in in_a_fresh_process(code)

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.manifest import load
+from reconciler.manifest.canonical import render
 from reconciler.manifest.model import BridgeOptions, Network, Pool
+from tests.corpus.outcomes import is_same
 
 if TYPE_CHECKING:
     from tests.unit.manifest.conftest import FaultsOf, LoadText
@@ -331,3 +334,11 @@ def test_an_alias_that_is_another_containers_name(load_text: LoadText) -> None:
         "alias 'b' of container 'a' on network 'n' is also the name of the container at a.yaml:4:3" in warning.message
     )
     assert str(warning.source) == "a.yaml:3:32"
+
+
+def test_link_local_addresses(load_text: LoadText) -> None:
+    manifest = load_text(
+        "containers: {a: {networks: {default: {link_local_ips: [169.254.8.8, 'FE80::8', 169.254.8.8]}}}}"
+    )
+    assert manifest.containers[0].attachments[0].link_local_ips == ("169.254.8.8", "fe80::8")
+    assert is_same(manifest, load(["-"], environment={}, stdin=render(manifest)))

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "schemas" / "netapply.schema.json"
 RECORDED = outcomes.recorded()
 GOOD = sorted(file for file, outcome in RECORDED.items() if outcome == outcomes.OK)
+IN_PROSE = ("#/properties/include/oneOf/", "extends/oneOf/", "#/$defs/external/", "x-netapply")
+"""What the guide says of these stands in no table."""
 EXAMPLES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "manifests").glob("*.yaml"))
 
 
@@ -78,6 +80,19 @@ def test_every_key_has_a_description_a_default_and_an_example() -> None:
     ]
     assert lacking == []
     assert [place for place, about in keys.items() if about["examples"] == [None]] == []
+
+
+def test_the_guide_explains_every_key() -> None:
+    guide = (ROOT / "docs" / "manifest.md").read_text()
+    unused = "not used by netapply"
+    missing = [
+        place
+        for place, about in keys_of(schema.schema())
+        if unused not in about["description"]
+        and f"| `{place.rpartition('/')[2]}` | {about['description']} |" not in guide
+        and not any(part in place for part in IN_PROSE)
+    ]
+    assert missing == []
 
 
 def test_its_own_examples_and_defaults_are_valid(validator: Draft202012Validator) -> None:

@@ -35,10 +35,12 @@ def default_route(container: str, interface: str, gateway: str) -> Route:
     return Route(container.partition("/")[0], container, destination, gateway, interface, 0)
 
 
-def port(container: str, host: str, host_port: int, target: int, protocol: str = "tcp", **more: bool) -> PublishedPort:
+def port(
+    container: str, host: str, host_port: int, target: int, protocol: str = "tcp", *, routed: bool = False
+) -> PublishedPort:
     target_address = "fd00::2" if ":" in host else "172.18.0.2"
     owner = container.partition("/")[0]
-    return PublishedPort(owner, container, protocol, host, host_port, target_address, target, **more)
+    return PublishedPort(owner, container, protocol, host, host_port, target_address, target, routed=routed)
 
 
 def resources() -> list[Resource]:

@@ -10,8 +10,10 @@ from reconciler.state import State
 from reconciler.views.ports import PublishedView, WantedPort, holders, ports_by_container, summary, wanted_port
 
 
-def port(container: str, host: str, host_port: int, target: int, protocol: str = "tcp", **more: bool) -> PublishedPort:
-    return PublishedPort("shop", container, protocol, host, host_port, "172.18.0.2", target, **more)
+def port(
+    container: str, host: str, host_port: int, target: int, protocol: str = "tcp", *, routed: bool = False
+) -> PublishedPort:
+    return PublishedPort("shop", container, protocol, host, host_port, "172.18.0.2", target, routed=routed)
 
 
 def test_the_families_are_separate_entries_ipv4_first() -> None:
