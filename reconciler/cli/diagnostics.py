@@ -13,6 +13,8 @@ from reconciler.errors import Problem
 _MOST_EXCERPTS = 50
 _LONGEST_LINE = 200
 _TAB = "    "
+_MANIFESTS = frozenset({".yaml", ".yml", ".json"})
+"""What other files hold, such as those of variables, is not shown at all."""
 
 
 def show(problems: Iterable[Problem]) -> None:
@@ -58,6 +60,8 @@ def _showable(file: str) -> str | None:
     """
     from reconciler.manifest.secrets import without_secrets  # noqa: PLC0415  # needed when there is something to say
 
+    if Path(file).suffix not in _MANIFESTS:
+        return None
     try:
         data = Path(file).read_bytes()
     except (OSError, ValueError):

@@ -66,11 +66,11 @@ def _found(run_folder: Path) -> dict[str, Found]:
 
 
 def _all() -> list[Identified]:
-    found = []
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit() and (status := process_status(int(path.name))) is not None:
-            found.append(Identified(int(path.name), status.started))
-    return found
+    return [
+        Identified(int(path.name), status.started)
+        for path in Path("/proc").iterdir()
+        if path.name.isdigit() and (status := process_status(int(path.name))) is not None
+    ]
 
 
 def _kill(processes: list[Identified]) -> None:

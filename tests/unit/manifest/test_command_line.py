@@ -123,6 +123,15 @@ def test_no_environment_value_on_the_terminal(folder: Path, monkeypatch: pytest.
     assert "    5 |     prots: []\n" in shown
 
 
+def test_no_line_of_a_file_of_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("A: ${NO:?x}c4nary\n'c4nary\n")
+    code, shown = on_a_terminal(monkeypatch, "shop.yaml")
+    assert code == 1
+    assert ".env:1:1: error" in shown
+    assert ".env:2:1: error" in shown
+    assert "c4nary" not in shown
+
+
 def test_a_program_gets_no_line(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "bad.yaml").write_text("containers: {a: {prots: []}}\n")
     assert run(["config", "bad.yaml"]) == 1
