@@ -13,9 +13,12 @@ assert outside.ask(host.ipv4, 8080) == Answer("web", ...)
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -32,6 +35,8 @@ from tests.kernel.talk import Answer, Connection, Protocol, Server
 __all__ = ["Answer", "Connection", "Host", "Lab", "Machine", "Protocol", "Question", "Server", "Snapshot"]
 
 REPOSITORY = Path(__file__).parents[2]
+_SIOCGIFFLAGS = 0x8913
+_IFF_RUNNING = 0x40
 Question = tuple["Machine", str, int, Protocol]
 """Who asks, which address, which port, by which protocol."""
 
@@ -268,6 +273,7 @@ class Lab:
             ],
         )
         self._ip("switch", [f"link set {name[:15]} master lan up"])
+        inside(Path("/run/netns") / name, _wait_until_running)
         return ipv4, ipv6
 
     def _add_namespace(self, name: str) -> None:
@@ -297,6 +303,18 @@ class Lab:
 
 def _skip_duplicate_address_detection() -> None:
     Path("/proc/sys/net/ipv6/conf/eth0/accept_dad").write_text("0")
+
+
+def _wait_until_running() -> None:
+    """The kernel notices a carrier a little later; a snapshot before that would differ from one after it."""
+    deadline = time.monotonic() + 5
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        while True:
+            answer = fcntl.ioctl(probe, _SIOCGIFFLAGS, struct.pack("16sH14x", b"eth0", 0))
+            if struct.unpack("16xH14x", answer)[0] & _IFF_RUNNING:
+                return
+            assert time.monotonic() < deadline, "eth0 got no carrier"
+            time.sleep(0.005)
 
 
 def _start_time(pid: int) -> str:

@@ -167,10 +167,6 @@ CASES: dict[str, tuple[Drift, list[str]]] = {
         ["update rule host:firewall/nftables"],
     ),
     "table deleted": (on_host("nft", "delete table inet netapply"), FIREWALL),
-    "accept rule doubled": (
-        shell("iptables -S FORWARD | grep netapply | sed 's/^-A/iptables -A/' | sh"),
-        [],
-    ),
     "veth down outside": (shell("ip link set VETH down"), ["update link shop/web:eth0"]),
     "hairpin off": (shell("ip link set VETH type bridge_slave hairpin off"), ["update link shop/web:eth0"]),
     "other MTU": (in_web("ip", "link", "set", "eth0", "mtu", "1300"), ["update link shop/web:eth0"]),
