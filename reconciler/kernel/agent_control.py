@@ -116,6 +116,16 @@ def stop(run_directory: Path) -> None:
             signal_process(owner, signal.SIGKILL)
         if wait_for_end([owner], _STOP_SECONDS):
             raise NetapplyError.of(f"the agent (process {owner.pid}) survives SIGKILL")
+    _remove_files(run_directory)
+
+
+def forget_dead(run_directory: Path) -> None:
+    """Remove the files of an agent that does not run, or never came to."""
+    if _owner(run_directory) is None:
+        _remove_files(run_directory)
+
+
+def _remove_files(run_directory: Path) -> None:
     for name in (SOCKET_FILE, LOG_FILE, LOCK_FILE):
         (run_directory / name).unlink(missing_ok=True)
     _remove_empty(run_directory / DATA_DIRECTORY)

@@ -6,6 +6,7 @@ import re
 import shutil
 from contextlib import suppress
 
+from reconciler.kernel import agent_control
 from reconciler.kernel.agent_protocol import DATA_DIRECTORY
 from reconciler.kernel.host import Host
 from reconciler.kernel.runtime_records import bundles_directory, left_overs
@@ -24,8 +25,9 @@ def collect(host: Host) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def remove_empty_folders(host: Host) -> None:
-    """Remove the folders that hold nothing any more."""
+def remove_unused(host: Host) -> None:
+    """Remove the files of an agent that does not run, and the folders that hold nothing any more."""
+    agent_control.forget_dead(host.run)
     bundles = bundles_directory(host.run)
     for folder in (*sorted(bundles.glob("*")), bundles, host.run / "oci", host.run / DATA_DIRECTORY):
         with suppress(OSError):  # not empty, or not there

@@ -81,7 +81,7 @@ def _shared(descriptor: int) -> bool:
 
 
 def _remove_if_empty(host: Host) -> None:
-    leftovers.remove_empty_folders(host)
+    leftovers.remove_unused(host)
     if {path.name for path in host.run.iterdir()} <= {_LOCK_FILE, dead_hosts.NAME_FILE}:
         for name in (dead_hosts.NAME_FILE, _LOCK_FILE):
             (host.run / name).unlink(missing_ok=True)

@@ -50,13 +50,29 @@ def enter_path(path: Path) -> None:
 
 @contextmanager
 def elsewhere() -> Iterator[None]:
-    """Whatever namespaces are entered within, this thread is back where it was afterwards."""
+    """Whatever namespaces are entered within, this thread is back where it was afterwards.
+
+    Raises SystemExit where the kernel refuses that twice: whatever the run did next, a rollback
+    for instance, would be done to a container.
+    """
     home = open_own()
     try:
         yield
     finally:
-        enter(home)
+        _return(home)
         os.close(home)
+
+
+def _return(home: int) -> None:
+    try:
+        enter(home)
+    except OSError:
+        # Short of memory, perhaps; there is nothing else that it could lack.
+        try:
+            enter(home)
+        except OSError as error:
+            message = f"error: cannot return to the host's network namespace: {error.strerror}"
+            raise SystemExit(f"{message}\n  hint: the run stopped half way; run it again") from None
 
 
 def leave_for_new() -> None:

@@ -16,7 +16,7 @@ from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.namespace import Namespace
 from reconciler.resources.route import Route
-from reconciler.state import Resource
+from reconciler.state import Key, Resource
 
 _DEFAULTS = frozenset({"0.0.0.0/0", "::/0"})
 
@@ -142,11 +142,18 @@ def _inner_addresses(
 
 
 def _inner_routes(owner: str, namespace: str, ours: dict[int, str], routes: Iterable[RouteRecord]) -> Iterator[Route]:
-    """Routes of ours, and whatever default route stands on a link of ours."""
+    """Routes of ours, and whatever default route stands on a link of ours.
+
+    Somebody may append a second one of the same metric: then the stranger is the one that counts, as drift.
+    """
+    found: dict[Key, Route] = {}
     for route in routes:
         if route.link_index in ours and (route.protocol == ROUTE_PROTOCOL or route.destination in _DEFAULTS):
             interface = ours[route.link_index]
-            yield Route(owner, namespace, route.destination, route.gateway, interface, route.metric, route.protocol)
+            seen = Route(owner, namespace, route.destination, route.gateway, interface, route.metric, route.protocol)
+            if seen.key not in found or route.protocol != ROUTE_PROTOCOL:
+                found[seen.key] = seen
+    yield from found.values()
 
 
 def _endpoint(found: HostLinks, owner: str, namespace: str, link: LinkRecord) -> Endpoint:

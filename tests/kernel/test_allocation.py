@@ -63,6 +63,11 @@ def test_neighbours_that_come_and_go_move_nobody(host: Host) -> None:
     shrunk = bring_up(host, manifest(["alpha", "gamma"]))
     assert {name: shrunk[name] for name in ("alpha", "gamma")} == {name: first[name] for name in ("alpha", "gamma")}
     assert bring_up(host, manifest(NAMES)) == first
+    # Nor do those that were there before.
+    host.netapply("down", "stack.yaml")
+    crowd = "".join(f"  aaa{number}: {{networks: [back]}}\n" for number in range(8))
+    crowded = bring_up(host, manifest(NAMES, more=crowd))
+    assert {name: crowded[name] for name in NAMES} == {name: first[name] for name in NAMES}
 
 
 def test_two_hosts_choose_alike(lab: Lab) -> None:

@@ -52,7 +52,7 @@ def test_two_runs_of_one_stack_at_once_both_converge(host: Host) -> None:
     host.write("shop.yaml", SHOP)
     said = [finish(process) for process in [start(host, "up", "shop.yaml") for _ in range(3)]]
     # One made everything; who came later found nothing to do.
-    assert sorted(text == "Nothing to do.\n" for text in said) == [False, True, True]
+    assert sorted(text == "Nothing to do.\n" for text in said) == [False, True, True], "\n---\n".join(said)
     assert host.plan("shop.yaml") == []
     for process in [start(host, "down", "-p", "shop") for _ in range(2)]:
         finish(process)

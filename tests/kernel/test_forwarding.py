@@ -90,8 +90,10 @@ def test_without_accept_ra_the_kernel_would_drop_that_route(host: Host, router: 
 def test_settings_are_put_back_when_the_last_stack_goes(host: Host, already: str) -> None:
     for name in (FORWARD4, FORWARD6):
         host.sysctl(name, already)
-    host.sysctl("net/ipv4/conf/eth0/accept_redirects", "1")
-    host.sysctl("net/ipv4/conf/all/accept_redirects", "1")
+    # Switching forwarding off again sets all of these to what the kernel thinks is right, which it is not here.
+    host.sysctl("net/ipv4/conf/all/accept_redirects", already)
+    host.sysctl("net/ipv4/conf/eth0/forwarding", "1")
+    host.sysctl("net/ipv6/conf/default/forwarding", "1")
     host.sysctl("net/ipv6/conf/eth0/accept_ra", "1")
     before = host.snapshot()
     host.write("web.yaml", WEB)
@@ -155,6 +157,8 @@ def test_a_containers_own_settings_are_put_back_when_they_leave_the_file(host: H
     host.write("one.yaml", text % "sysctls: {net.ipv4.ip_default_ttl: '33'}")
     host.netapply("up", "one.yaml")
     web = host.container("web")
+    assert web.sysctl(setting, "44") == "44"
+    host.netapply("up", "one.yaml")
     assert web.sysctl(setting) == "33"
     assert host.sysctl(setting) == "64"
     host.write("one.yaml", text % "")

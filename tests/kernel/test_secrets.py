@@ -220,7 +220,8 @@ def test_no_command_line_holds_it_at_any_moment_and_no_environment_but_the_comma
         host.netapply("exec", "server", "true")
         host.netapply("ps")
         server = next(each for each in host.ps() if each["name"] == "server")
-        environments = _holders_of_environments()
+        networks = {host.path.stat().st_ino, Path(server["netns"]).stat().st_ino}
+        environments = _holders_of_environments(networks)
         said(host, "down", "shop.yaml")
     assert watch.seen == set()
     assert watch.rounds > 20
@@ -258,12 +259,16 @@ def _watched() -> Iterator[_Watch]:
         thread.join()
 
 
-def _holders_of_environments() -> dict[int, int]:
-    """The processes whose environment holds the secret, with their process namespace."""
+def _holders_of_environments(networks: set[int]) -> dict[int, int]:
+    """The processes whose environment holds the secret, with their process namespace.
+
+    Only those in these network namespaces: another test's processes are seen here too.
+    """
     found = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if CANARY.encode() in (path / "environ").read_bytes():
+            is_ours = (path / "ns/net").stat().st_ino in networks
+            if is_ours and CANARY.encode() in (path / "environ").read_bytes():
                 found[int(path.name)] = (path / "ns/pid").stat().st_ino
     return found
 
