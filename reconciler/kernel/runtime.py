@@ -48,7 +48,9 @@ def _observe(records: Records, namespace_path: NamespacePath) -> Workload:
     else:
         fault = _INTERRUPTED if command is None else ""
         if running and command and not _in_namespace(command.pid, start.namespace, namespace_path):
-            fault = _ELSEWHERE
+            # One that ends between the two looks is in no namespace any more, and that is no fault.
+            running = command.alive()
+            fault = _ELSEWHERE if running else fault
         fields = {item.name: getattr(start, item.name) for item in dataclasses.fields(StartProcess)}
         process = Process(owner=stack_name, fault=fault, **fields)
     pid = command.pid if running and command else None

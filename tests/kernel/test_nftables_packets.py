@@ -186,7 +186,8 @@ def test_a_reply_may_leave_by_another_network(lab: Lab) -> None:
     a1.run(["ip", "address", "add", "172.30.2.9/24", "dev", "eth1"])
     a1.run(["ip", "link", "set", "eth1", "up"])
     a1.run(["ip", "route", "replace", "default", "via", "172.30.2.1"])
-    assert world.machines["outside"].ask("192.0.2.1", 8080)
+    # The bridge learns of the second way while the first answer is under way: one may be lost.
+    assert any(world.machines["outside"].ask("192.0.2.1", 8080) for _ in range(3))
 
 
 def test_fixed_outward_address(lab: Lab) -> None:
