@@ -1,5 +1,5 @@
 # Every target works from a clean clone: what is missing is installed first (see tools/setup.sh).
-.PHONY: help setup check unit kernel test test-long fuzz demo bench install uninstall clean
+.PHONY: help setup check unit kernel test test-long fuzz demo bench install install-program install-rules uninstall clean
 
 PYTHON  ?= python3
 VENV    := .venv
@@ -64,21 +64,29 @@ bench: $(READY)
 	$(COMPILE)
 	$(AS_ROOT) $(BIN)/python -m benchmarks.bench $(BENCH)
 
-install:
+install: install-program install-rules
+
+install-program:
 	install -d '$(DESTDIR)$(PREFIX)/lib/netapply' '$(DESTDIR)$(PREFIX)/bin'
 	$(PYTHON) -m venv '$(DESTDIR)$(PREFIX)/lib/netapply'
 	'$(DESTDIR)$(PREFIX)/lib/netapply/bin/pip' install --quiet --disable-pip-version-check .
 	ln -sf ../lib/netapply/bin/netapply '$(DESTDIR)$(PREFIX)/bin/netapply'
+
+# What keeps udev, NetworkManager and networkd off our links (docs/living-with-others.md). They read it at the next
+# boot, or after: udevadm control --reload; networkctl reload; nmcli general reload
+install-rules:
+	install -D -m 644 tools/host/75-netapply.rules '$(DESTDIR)/etc/udev/rules.d/75-netapply.rules'
 	install -D -m 644 tools/host/10-netapply.link '$(DESTDIR)/etc/systemd/network/10-netapply.link'
 	install -D -m 644 tools/host/10-netapply.network '$(DESTDIR)/etc/systemd/network/10-netapply.network'
+	install -D -m 644 tools/host/10-netapply-marked.network '$(DESTDIR)/etc/systemd/network/10-netapply-marked.network'
 	install -D -m 644 tools/host/90-netapply.conf '$(DESTDIR)/etc/NetworkManager/conf.d/90-netapply.conf'
-	install -D -m 644 tools/host/85-netapply.rules '$(DESTDIR)/etc/udev/rules.d/85-netapply.rules'
 
 uninstall:
 	rm -rf '$(DESTDIR)$(PREFIX)/lib/netapply'
-	rm -f '$(DESTDIR)$(PREFIX)/bin/netapply' '$(DESTDIR)/etc/systemd/network/10-netapply.link' \
-	    '$(DESTDIR)/etc/systemd/network/10-netapply.network' \
-	    '$(DESTDIR)/etc/NetworkManager/conf.d/90-netapply.conf' '$(DESTDIR)/etc/udev/rules.d/85-netapply.rules'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/netapply' '$(DESTDIR)/etc/udev/rules.d/75-netapply.rules' \
+	    '$(DESTDIR)/etc/systemd/network/10-netapply.link' '$(DESTDIR)/etc/systemd/network/10-netapply.network' \
+	    '$(DESTDIR)/etc/systemd/network/10-netapply-marked.network' \
+	    '$(DESTDIR)/etc/NetworkManager/conf.d/90-netapply.conf'
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

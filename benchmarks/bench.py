@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import loading, report
+from benchmarks import loading, names, report
 from benchmarks.contestants import HOST, STEPS, Batches, Contestant, Floor, Netapply, Sample
 from tests.kernel.isolation import isolate, private_folders
 from tests.kernel.snapshot import identity, processes_in
@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000], help="numbers of containers")
     parser.add_argument("--rounds", type=int, help="runs of each; the default depends on the size")
     parser.add_argument("--skip-batches", action="store_true", help="leave out the slow ip -batch")
+    parser.add_argument("--skip-names", action="store_true", help="leave out how fast names are answered")
     options = parser.parse_args()
     if os.geteuid() != 0 or not shutil.which("cc"):
         print("bench: needs root and a C compiler (make setup installs it)", file=sys.stderr)
@@ -51,9 +52,17 @@ def main() -> int:
             size: measure(contestants, size, options.rounds or ROUNDS.get(size, 5), Path(folder))
             for size in options.sizes
         }
+        names_report = "" if options.skip_names else measure_names(Path(folder))
     print(report.render(results))
+    print(names_report)
     print(loading.report())
     return 0
+
+
+def measure_names(folder: Path) -> str:
+    """The table of how fast names are answered."""
+    with throwaway_host():
+        return names.report(folder)
 
 
 def compile_floor(folder: Path) -> Path:

@@ -27,6 +27,8 @@ class Netlink(NamedTuple):
     tolerate: frozenset[int] = frozenset()
     peer_namespace: tuple[int, str] | None = None
     """Offset at which a file descriptor of that namespace stands as a native u32."""
+    explained: tuple[tuple[int, str], ...] = ()
+    """What a refusal with that errno means here, in place of the kernel's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,34 @@ class ConfigureNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class PinNamespace:
+    """Give a sandbox that lost its name, and was found at ``where``, its name again."""
+
+    namespace: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveNamespace:
     """Unpin it; its links go when its last user does."""
 
     namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinNamespace:
+    """Record that ``container`` uses ``namespace`` (as in ``resources/joined.py``), and pin that under its name too."""
+
+    container: str
+    namespace: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveNamespace:
+    """Take that record and that name away."""
+
+    container: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +108,20 @@ class RestoreSysctl:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteRouterRules:
+    """Make, or make anew, the table of a container that is the gateway of others."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRouterRules:
+    """Remove it."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartProcess:
     """Run a container's command through the OCI runtime."""
 
@@ -93,6 +133,10 @@ class StartProcess:
     user: str
     rootfs: str
     hostname: str
+    restart: str = ""
+    shared: tuple[tuple[str, str], ...] = ()
+    files: str = ""
+    link_environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +165,87 @@ class HoldPorts:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeNames:
+    """Give the agent what its resolver answers one container (fields as in ``resources/resolver.py``)."""
+
+    container: str
+    registrations: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]
+    links: tuple[tuple[str, tuple[str, ...]], ...]
+    upstream: tuple[tuple[str, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetNames:
+    """Have the agent close what it has open in the container's sandbox, and wait until it says so."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitEnd:
+    """Have the agent remove the container when its command has ended."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetEnd:
+    """Have it no longer do so."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEndedJob:
+    """Write down that a job has ended; ``definition`` is a digest of what it ran."""
+
+    container: str
+    definition: str
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetEndedJob:
+    """Remove that record."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteContainerFile:
+    """Write ``hosts``, ``resolv.conf`` or ``hostname`` of a container, in place where it stands."""
+
+    container: str
+    file_name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainerFile:
+    """Remove it."""
+
+    container: str
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAddress:
+    """Ask the neighbours on the host's ``interface`` who has ``address``, without prefix length: nobody may."""
+
+    interface: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceAddress:
+    """Tell the neighbours on ``interface`` of the namespace that ``address``, without prefix length, is there now."""
+
+    namespace: str
+    interface: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Firewall:
     """Stands for a change that the firewall backend turns into one transaction with its neighbours."""
 
@@ -129,14 +254,29 @@ Action = (
     Netlink
     | MakeNamespace
     | ConfigureNamespace
+    | PinNamespace
     | RemoveNamespace
+    | JoinNamespace
+    | LeaveNamespace
     | WriteLinkSysctl
     | WriteSysctl
     | RestoreSysctl
+    | WriteRouterRules
+    | RemoveRouterRules
     | StartProcess
     | StopProcess
     | StartAgent
     | StopAgent
     | HoldPorts
+    | ServeNames
+    | ForgetNames
+    | AwaitEnd
+    | ForgetEnd
+    | RecordEndedJob
+    | ForgetEndedJob
+    | WriteContainerFile
+    | RemoveContainerFile
+    | ClaimAddress
+    | AnnounceAddress
     | Firewall
 )

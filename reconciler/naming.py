@@ -12,8 +12,12 @@ LINK_GROUP = 0x6E61
 ROUTE_PROTOCOL = 110
 """The routing protocol number on every route of ours."""
 
+ADDRESS_PROTOCOL = 110
+"""The address protocol number (IFA_PROTO, Linux 5.18) on every address of ours on a link that is not ours."""
+
 BRIDGE_PREFIX = "na-"
 ENDPOINT_PREFIX = "nv-"
+SHIM_PREFIX = "nm-"
 NAME_LENGTH = 63
 """The longest stack, network or container name: labels (255 bytes) and file names must hold two."""
 
@@ -52,7 +56,8 @@ def mac_address(*names: str) -> str:
 class Label(NamedTuple):
     """What stands in the alias of a link of ours.
 
-    ``kind`` is ``sandbox`` (on ``lo`` inside), ``endpoint`` (host side), ``bridge``.
+    ``kind`` is ``sandbox`` (on ``lo`` inside), ``endpoint`` (host side), ``bridge``, or that of another
+    kind of link, whose module in ``resources`` has the word and says what its fields are.
     ``network`` is the network's real name, empty on a sandbox; ``name`` is the container's
     name, on a bridge the network's key. ``host_id`` guards against a name met on another host.
     """

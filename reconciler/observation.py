@@ -19,6 +19,18 @@ class Listener:
     process: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class HostLink:
+    """A link of the host that is not ours. ``kind`` is the kernel's word, empty for hardware; ``master`` its bridge."""
+
+    name: str
+    kind: str = ""
+    mac: str = ""
+    mtu: int = 1500
+    up: bool = True
+    master: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """How a container's command is: never compared, only shown."""
@@ -33,7 +45,12 @@ class Facts:
 
     ``taken_subnets`` are the destinations of routes and the networks of addresses that are
     not ours; ``interfaces`` the names of all links; ``router_advertised`` the interfaces
-    whose accept_ra is 1. ``backend`` is the firewall backend in use, and why.
+    whose accept_ra is 1. ``backend`` is the firewall backend in use, and why. ``nameservers``
+    are those of the host's resolv.conf, ``search`` its search domains, ``resolver_options`` its options;
+    ``host_name`` is its name, ``hosts`` the text of its hosts file.
+    ``namespaces`` are the names below /run/netns that are not ours; ``links`` the host's that are not.
+    ``host_networks`` are interface and address, with prefix length, of each of those.
+    ``opening_warnings`` count only where ports of the host are opened.
     """
 
     host_id: str = ""
@@ -47,6 +64,15 @@ class Facts:
     backend_reason: str = "default"
     wanted_accepts: tuple[HostAccept, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    host_name: str = ""
+    resolver_options: tuple[str, ...] = ()
+    hosts: str = ""
+    namespaces: frozenset[str] = frozenset()
+    links: tuple[HostLink, ...] = ()
+    host_networks: tuple[tuple[str, str], ...] = ()
+    opening_warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

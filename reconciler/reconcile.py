@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from reconciler.desired.build import Scope, desired
 from reconciler.desired.host import blocked, lost_records
+from reconciler.desired.parents import idle_parents
+from reconciler.desired.routing import unanswered
 from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel.machine import Machine
 from reconciler.observation import Observation
 from reconciler.plan.diff import diff
 from reconciler.plan.plan import Plan, Stage, Step, order
+from reconciler.plan.shared_namespaces import disturbed_members
 from reconciler.plan.verify import differences, touched_sandboxes
 from reconciler.state import HOST_OWNER, State
 
@@ -31,9 +34,17 @@ def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
     """What has to change on the observed host, in order, and the state that it leads to."""
     wanted = desired(scope, observation)
     observed = observation.state
-    steps = order(diff(observed, wanted), observed, wanted)
+    changes = diff(observed, wanted)
+    steps = order(changes, observed, wanted)
     facts = observation.facts
-    warnings = (*facts.warnings, *lost_records(observed, wanted), *blocked(observation, wanted))
+    warnings = (
+        *facts.warnings,
+        *lost_records(observed, wanted),
+        *blocked(observation, wanted),
+        *idle_parents(observation, wanted),
+        *unanswered(wanted),
+        *disturbed_members(changes, observed),
+    )
     return Plan(steps, warnings, (facts.backend, facts.backend_reason)), wanted
 
 

@@ -14,16 +14,28 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from reconciler.errors import NetapplyError
+from reconciler.firewall.allow import AllowPolicy
+from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, PublishedPort
+from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 from reconciler.observation import Facts, Observation
 from reconciler.resources.address import Address
 from reconciler.resources.agent import Agent, HeldPorts
 from reconciler.resources.bridge import Bridge
+from reconciler.resources.container_file import ContainerFile
 from reconciler.resources.endpoint import Endpoint
+from reconciler.resources.host_address import HostAddress
+from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.resources.process import Process
+from reconciler.resources.resolver import Resolver
 from reconciler.resources.route import Route
+from reconciler.resources.router_rules import RouterRules
+from reconciler.resources.shim import Shim, ShimRoute
+from reconciler.resources.source_route import SourceRoute
+from reconciler.resources.sub_interface import SubInterface
 from reconciler.resources.sysctl import Sysctl
+from reconciler.resources.vlan import Vlan
 from reconciler.state import Key, Kind, Resource, State
 
 FORMAT_VERSION = 1
@@ -34,9 +46,18 @@ _TYPES: dict[str, type] = {
     "namespace": Namespace,
     "bridge": Bridge,
     "endpoint": Endpoint,
+    "sub_interface": SubInterface,
+    "vlan": Vlan,
+    "shim": Shim,
+    "shim_route": ShimRoute,
+    "source_route": SourceRoute,
     "address": Address,
     "route": Route,
+    "router_rules": RouterRules,
     "sysctl": Sysctl,
+    "joined": Joined,
+    "container_file": ContainerFile,
+    "resolver": Resolver,
     "process": Process,
     "agent": Agent,
     "held_ports": HeldPorts,
@@ -44,10 +65,16 @@ _TYPES: dict[str, type] = {
     "host_accept": HostAccept,
     "network_policy": NetworkPolicy,
     "published_port": PublishedPort,
+    "opening": Opening,
+    "floating": FloatingPolicy,
+    "egress": EgressPolicy,
+    "allow": AllowPolicy,
+    "host_address": HostAddress,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}
-# A place in a manifest means nothing elsewhere; strays are other programs' texts; warnings are made anew.
-_LEFT_OUT = frozenset({"source", "strays", "warnings"})
+# A place in a manifest means nothing elsewhere; strays are other programs' texts; warnings are made anew;
+# variables that describe links hold others' secrets, and are never compared.
+_LEFT_OUT = frozenset({"source", "strays", "warnings", "opening_warnings", "link_environment"})
 
 
 def concealed(state: State, key: bytes = b"") -> State:
@@ -172,6 +199,8 @@ def _in(hint: Any, value: Any, place: str) -> Any:
         raise _fault(place, "not a list")
     if hint is Key:
         return _key_in(value, place)
+    if isinstance(hint, type) and issubclass(hint, tuple):
+        return hint(*_in(tuple[tuple(get_type_hints(hint).values())], value, place))  # type: ignore[misc]  # types of fields
     if origin is tuple and arguments[-1] is not Ellipsis:
         if len(value) != len(arguments):
             raise _fault(place, f"not {len(arguments)} values")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ class Kind(StrEnum):
     LINK = "link"
     ADDRESS = "address"
     ROUTE = "route"
+    ROUTER = "router"
     RULE = "rule"
     PORT = "port"
     POLICY = "policy"
@@ -139,6 +140,12 @@ class State:
     def owned_by(self, owners: frozenset[str]) -> State:
         """The part that belongs to these owners."""
         return State(resource for resource in self if resource.owner in owners)
+
+    def where(self, keep: Callable[[Resource], bool]) -> State:
+        """The part for which ``keep`` says yes."""
+        part = State()
+        part._resources = {key: resource for key, resource in self._resources.items() if keep(resource)}
+        return part
 
     def merged(self, other: State) -> State:
         """Both together; a resource of ``other`` replaces one of the same key."""

@@ -14,11 +14,15 @@ import sys
 from contextlib import suppress
 
 from reconciler.agent.control import Command, ControlServer
+from reconciler.agent.jobs import Jobs
 from reconciler.agent.log import log
 from reconciler.agent.loop import Loop
+from reconciler.agent.names import Names
 from reconciler.agent.ports import HeldPorts
 from reconciler.agent.stacks import Concern, Stacks
 from reconciler.kernel.agent_protocol import DATA_DIRECTORY, LOCK_FILE, READY, RUNNING, Message
+
+_DESCRIPTORS = 65536
 
 
 def main(run_directory: str, version: int) -> int:
@@ -31,11 +35,12 @@ def main(run_directory: str, version: int) -> int:
     os.makedirs(os.path.join(run_directory, DATA_DIRECTORY), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH118 - pathlib costs 5 ms
     loop = Loop(lambda error: log("error", "a callback failed", exc_info=error))
     loop.stop_on(signal.SIGTERM, signal.SIGINT)
-    concerns: list[Concern] = [HeldPorts()]
+    names = Names(loop, run_directory)
+    concerns: list[Concern] = [HeldPorts(), names, Jobs(loop, run_directory)]
     stacks = Stacks(run_directory, concerns)
     for failure in stacks.load_all():
         log("warning", "could not be restored", **failure)
-    server = ControlServer(loop, run_directory, _commands(loop, stacks, version))
+    server = ControlServer(loop, run_directory, _commands(loop, stacks, names, version))
     _say(READY)
     try:
         loop.run()
@@ -49,12 +54,13 @@ def main(run_directory: str, version: int) -> int:
     return 0
 
 
-def _commands(loop: Loop, stacks: Stacks, version: int) -> dict[str, Command]:
+def _commands(loop: Loop, stacks: Stacks, names: Names, version: int) -> dict[str, Command]:
     def status(_request: Message) -> Message:
         return {"pid": os.getpid(), "version": version, **stacks.status()}
 
     def load(request: Message) -> Message:
         generation = request.get("generation")
+        names.doubted = frozenset(map(str, request.get("doubted", ())))
         return {"failures": stacks.load(str(request["stack"]), None if generation is None else str(generation))}
 
     def stop(_request: Message) -> Message:
@@ -80,7 +86,10 @@ def _lock(run_directory: str) -> int | None:
 
 
 def _allow_many_descriptors() -> None:
-    """Each held port takes one; the usual 1024 are for programs that use select(2)."""
+    """Each held port takes one, each resolver two; the usual 1024 are for programs that use select(2)."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # raising the limit takes CAP_SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, _DESCRIPTORS),) * 2)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

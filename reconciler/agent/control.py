@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from reconciler.agent.loop import READ, WRITE, Loop
-from reconciler.kernel.agent_protocol import LARGEST_MESSAGE, Message, decode, encode, unix_socket
+from reconciler.kernel.agent_protocol import LARGEST_MESSAGE, SOCKET_FILE, Message, decode, encode, unix_socket
 
 Command = Callable[[Message], Message]
 _BLOCK = 65536
@@ -18,11 +18,14 @@ _BLOCK = 65536
 class ControlServer:
     """Answers ``{"command": NAME, …}`` with what ``commands[NAME]`` gives, or with ``{"error": …}``."""
 
-    def __init__(self, loop: Loop, run_directory: str, commands: dict[str, Command]) -> None:
+    def __init__(
+        self, loop: Loop, run_directory: str, commands: dict[str, Command], file_name: str = SOCKET_FILE
+    ) -> None:
         self._loop = loop
         self._commands = commands
         self._run_directory = run_directory
-        self._listener = _listener(run_directory)
+        self._file_name = file_name
+        self._listener = _listener(run_directory, file_name)
         self._connections: set[Connection] = set()
         loop.watch(self._listener, READ, self._accept)
 
@@ -45,7 +48,7 @@ class ControlServer:
         """Stop listening, after a last try to send the answers that wait."""
         self._loop.forget(self._listener)
         self._listener.close()
-        probe, address, descriptor = unix_socket(self._run_directory)
+        probe, address, descriptor = unix_socket(self._run_directory, self._file_name)
         probe.close()
         with suppress(FileNotFoundError):
             os.unlink(address)  # noqa: PTH108 - pathlib costs the agent 5 ms
@@ -114,8 +117,8 @@ class Connection:
         self._server.drop(self)
 
 
-def _listener(run_directory: str) -> socket.socket:
-    listener, address, descriptor = unix_socket(run_directory)
+def _listener(run_directory: str, file_name: str) -> socket.socket:
+    listener, address, descriptor = unix_socket(run_directory, file_name)
     try:
         # What stands there is of an agent that was killed: the lock says that no other one lives.
         with suppress(FileNotFoundError):

@@ -12,10 +12,19 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 Callback = Callable[[], None]
 ErrorHandler = Callable[[BaseException], None]
+
+
+class HasFileno(Protocol):
+    """A socket, or whatever else the kernel says of that it is ready."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -36,14 +45,14 @@ class Loop:
             end.settimeout(0)
         self._selector.register(self._woken, READ, self._drain)
 
-    def watch(self, file: socket.socket, events: int, callback: Callback) -> None:
+    def watch(self, file: HasFileno, events: int, callback: Callback) -> None:
         """Call back whenever ``file`` is ready for ``events`` (READ, WRITE or both); replaces an earlier watch."""
         if file.fileno() in self._selector.get_map():
             self._selector.modify(file, events, callback)
         else:
             self._selector.register(file, events, callback)
 
-    def forget(self, file: socket.socket) -> None:
+    def forget(self, file: HasFileno) -> None:
         """Stop watching; to be called before the file is closed."""
         if file.fileno() in self._selector.get_map():
             self._selector.unregister(file)
@@ -70,7 +79,9 @@ class Loop:
                 # An earlier callback of this round may have forgotten it.
                 if self._is_running() and self._selector.get_map().get(key.fd) is key:
                     self._call(key.data)
-            while self._is_running() and self._timers and self._timers[0][0] <= time.monotonic():
+            # Those that these add, for at once, must let the sockets have their turn.
+            now = time.monotonic()
+            while self._is_running() and self._timers and self._timers[0][0] <= now:
                 self._call(heapq.heappop(self._timers)[2])
 
     def close(self) -> None:

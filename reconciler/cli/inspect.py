@@ -8,7 +8,7 @@ import click
 
 from reconciler.cli.look import Look, look, print_json
 from reconciler.cli.main import Settings
-from reconciler.views import containers, networks, stacks
+from reconciler.views import containers, homes, networks, stacks
 from reconciler.views.names import KINDS, Named, choose, named_containers, named_networks
 
 
@@ -27,8 +27,8 @@ def command(settings: Settings, name: str, kind: str | None, output_format: str)
 
 def _all(seen: Look) -> list[Named]:
     return [
-        *named_containers(containers.names(seen.observation)),
-        *named_networks((view.network, view.name, view.key) for view in networks.networks(seen.observation.state)),
+        *named_containers(homes.names(seen.observation.state)),
+        *named_networks((view.id, view.name, view.key) for view in networks.networks(seen.observation.state)),
         *(Named("stack", view.name) for view in stacks.stacks(seen.observation)),
     ]
 
@@ -37,7 +37,7 @@ def _details(seen: Look, found: Named) -> dict[str, Any]:
     if found.kind == "container":
         return containers.details(seen.observation, seen.view(found.identity))
     if found.kind == "stack":
-        return stacks.details(seen.observation, found.identity, seen.namespace_path)
+        return stacks.details(seen.observation, found.identity, seen)
     state = seen.observation.state
-    view = next(view for view in networks.networks(state) if view.network == found.identity)
+    view = next(view for view in networks.networks(state) if view.id == found.identity)
     return {"kind": "network", **networks.details(state, view)}

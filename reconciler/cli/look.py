@@ -7,49 +7,63 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli import session
 from reconciler.cli.main import Settings
 from reconciler.observation import Observation
+from reconciler.resources.joined import FOREIGN
 from reconciler.views import containers as container_views
+from reconciler.views import homes
 from reconciler.views.names import choose, named_containers
+
+if TYPE_CHECKING:
+    from reconciler.kernel.host import Host
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen. ``run`` is the host's folder, ``own`` the path of its network namespace."""
+    """What was seen of ``host``. It says where things are on it (``views.homes.Paths``)."""
 
     observation: Observation
-    run: Path
-    own: str
-    sandboxes: dict[str, Path]
+    host: Host
 
-    def namespace_path(self, container: str) -> str:
-        """Where the sandbox of ``stack/name`` is pinned; the host's own namespace for the empty name."""
-        return str(self.sandboxes[container]) if container else self.own
+    @property
+    def run(self) -> Path:
+        """The host's folder."""
+        return self.host.run
+
+    def namespace(self, home: str) -> str:
+        """Where the network namespace of ``stack/name`` or ``netns:NAME`` is pinned; the host's own for the empty name."""
+        return str(self.host.namespace_path(home) if home else host_namespace(self.host.name))
+
+    def file(self, home: str, file_name: str) -> str:
+        """Where that file of a home stands; of others' namespaces and of the host, the one that is used there."""
+        from reconciler.kernel import container_files  # noqa: PLC0415  # --help must not pay for it
+
+        if home and not home.startswith(FOREIGN):
+            return str(container_files.folder_of(self.run, home) / file_name)
+        name = self.host.namespace_path(home).name if home else self.host.name
+        special = container_files.NETNS_FILES / name / file_name
+        return str(special if name and special.exists() else Path("/etc", file_name))
 
     def container(self, wanted: str) -> str:
         """``stack/name`` of the container that is meant. Raises NetapplyError: none or several are."""
-        return choose(wanted, named_containers(container_views.names(self.observation)), "container").identity
+        return choose(wanted, named_containers(homes.names(self.observation.state)), "container").identity
 
     def view(self, container: str) -> container_views.ContainerView:
         """That one, ``stack/name``, which must be there."""
         stack = frozenset({container.partition("/")[0]})
-        views = container_views.containers(self.observation, self.namespace_path, stack)
+        views = container_views.containers(self.observation, self, stack)
         return next(view for view in views if view.container == container)
 
 
 def look(settings: Settings) -> Look:
     """Observe the host under its lock. Raises NetapplyError as ``session.machine_of`` does."""
     with session.machine_of(settings, writing=False) as machine:
-        observation = machine.observe()
-    host = machine.host
-    own = str(host_namespace(host.name))
-    named = set(container_views.names(observation)) | container_views.homes(observation)
-    return Look(observation, host.run, own, {name: host.namespace_path(name) for name in named})
+        return Look(machine.observe(), machine.host)
 
 
 def stacks_named(

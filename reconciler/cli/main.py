@@ -26,6 +26,10 @@ _COMMANDS = {
     "logs": "logs",
     "config": "config",
     "schema": "schema",
+    "watch": "watch",
+    "status": "status",
+    "install-service": "install_service",
+    "remove-ended": "remove_ended",
 }
 
 

@@ -36,8 +36,8 @@ def inspect(settings: Settings, name: str, output_format: str) -> None:
     """Show one network: NAME is its name, its name in the stack's file, or STACK/NAME."""
     state = look(settings).observation.state
     views = networks.networks(state)
-    found = choose(name, named_networks((view.network, view.name, view.key) for view in views), "network")
-    view = next(view for view in views if view.network == found.identity)
+    found = choose(name, named_networks((view.id, view.name, view.key) for view in views), "network")
+    view = next(view for view in views if view.id == found.identity)
     if output_format == "json":
         print_json(networks.details(state, view))
     else:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import options, session
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope
+
+if TYPE_CHECKING:
+    from reconciler.kernel.host import Host
+    from reconciler.observation import Observation
+    from reconciler.plan.plan import Plan
 
 
 @click.command("plan")
@@ -19,6 +25,9 @@ from reconciler.desired.build import Scope
 @options.env_files
 @options.adopt
 @options.no_host_rule
+@click.option(
+    "--commands", "as_commands", is_flag=True, help="As the command lines of ip, nft or iptables and sysctl that do it."
+)
 @options.json_format
 @click.pass_obj
 def command(
@@ -32,11 +41,14 @@ def command(
     *,
     adopt: bool,
     no_host_rule: bool,
+    as_commands: bool,
 ) -> int:
     """Show what `up` would change, and change nothing. Exit 0: nothing to do, 2: changes, 1: error."""
+    if as_commands and output_format != "text":
+        raise click.UsageError(f"--commands are lines for a shell; leave --format {output_format} away")
     manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
-    return show(settings, scope, output_format)
+    return show(settings, scope, "commands" if as_commands else output_format)
 
 
 def show(settings: Settings, scope: Scope, output_format: str) -> int:
@@ -45,10 +57,23 @@ def show(settings: Settings, scope: Scope, output_format: str) -> int:
     from reconciler.reconcile import make_plan  # noqa: PLC0415  # as above
 
     with session.machine_of(settings, writing=False) as machine:
-        plan, _ = make_plan(scope, machine.observe(scope.host_ports))
+        observation = machine.observe(scope.host_ports)
+        plan, _ = make_plan(scope, observation)
     session.show_warnings(session.warnings_of(scope, plan))
     if output_format == "json":
         click.echo(json.dumps(document.document(plan, sorted(scope.stacks)), indent=2))
+    elif output_format == "commands":
+        click.echo(_commands(plan, observation, machine.host), nl=False)
     else:
         click.echo(text.render(plan), nl=False)
     return 2 if plan.steps else 0
+
+
+def _commands(plan: Plan, observation: Observation, host: Host) -> str:
+    from reconciler.kernel import sysctl  # noqa: PLC0415  # only what this run prints is imported
+    from reconciler.plan.commands import script  # noqa: PLC0415  # as above
+    from reconciler.plan.commands.place import Place  # noqa: PLC0415  # as above
+
+    settings = sysctl.load_record(host.run)
+    place = Place(host.host_id, str(host.run), lambda namespace: str(host.namespace_path(namespace)), settings)
+    return script.render(plan, observation.state, place)

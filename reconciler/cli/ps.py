@@ -30,7 +30,7 @@ def command(
     """Show the containers: state, addresses, published ports. Without FILE and -p: of all stacks."""
     wanted = stacks_named(files, merged, stack_name, profiles, env_files)
     seen = look(settings)
-    views = containers.containers(seen.observation, seen.namespace_path, wanted)
+    views = containers.containers(seen.observation, seen, wanted)
     if output_format == "json":
         print_json([view.record() for view in views])
     else:

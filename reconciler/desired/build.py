@@ -4,24 +4,46 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from reconciler.desired.allowances import allowance_resources
+from reconciler.desired.default_bridge import IDENTITY as DEFAULT_BRIDGE
+from reconciler.desired.default_bridge import NAME as BRIDGE_MODE
+from reconciler.desired.default_bridge import check_names, plan_default_bridge, wants_default_bridge
 from reconciler.desired.drivers import DRIVERS
+from reconciler.desired.egress import egress_resources
+from reconciler.desired.files import file_resources
+from reconciler.desired.floating import floating_resources
 from reconciler.desired.host import host_resources
+from reconciler.desired.jobs import ended_jobs, job_resources
 from reconciler.desired.known import Known
+from reconciler.desired.link_local import link_local_resources
+from reconciler.desired.listeners import check_listeners, declared_listens
 from reconciler.desired.members import Member, place_members
-from reconciler.desired.networks import PlannedNetwork, external_network, plan_networks, used_networks
-from reconciler.desired.ports import Wish, exits_of, publish
-from reconciler.desired.process import process_of
-from reconciler.desired.routes import default_routes
-from reconciler.desired.sysctls import sandbox_sysctls
-from reconciler.desired.unsupported import unsupported
+from reconciler.desired.modes import check_in_use, namespaces_used
+from reconciler.desired.names import name_resources
+from reconciler.desired.networks import (
+    PlannedNetwork,
+    SubnetChooser,
+    external_network,
+    plan_networks,
+    used_networks,
+)
+from reconciler.desired.openings import opening_resources
+from reconciler.desired.parents import check_parents
+from reconciler.desired.ports import Wish, exits_of, faults_of_exits, publish
+from reconciler.desired.process import process_resources
+from reconciler.desired.routing import routing_resources
+from reconciler.desired.shims import shim_resources
+from reconciler.desired.source_routes import source_route_resources
+from reconciler.desired.wired import Wired, by_gateway_preference, interface_names
 from reconciler.errors import NetapplyError, Problem
 from reconciler.firewall import iptables
-from reconciler.manifest.model import Container, Manifest
+from reconciler.manifest.model import Attachment, Container, Manifest
 from reconciler.naming import origin_of
 from reconciler.observation import Observation
 from reconciler.resources.agent import HeldPorts
+from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.state import Resource, State
 
@@ -37,14 +59,21 @@ class Scope:
 
     @property
     def host_ports(self) -> frozenset[tuple[str, int]]:
-        """Protocol and number of every fixed host port that the manifests ask for."""
-        return frozenset(
+        """Protocol and number of every fixed host port that the manifests ask for, or listen on in host mode."""
+        containers = [container for manifest in self.manifests for container in manifest.containers]
+        published = {
             (mapping.protocol, mapping.published[0])
-            for manifest in self.manifests
-            for container in manifest.containers
+            for container in containers
             for mapping in container.ports
             if mapping.published and mapping.published[0] == mapping.published[1]
-        )
+        }
+        listening = {
+            (listen.protocol, listen.port)
+            for container in containers
+            if container.network_mode
+            for listen in declared_listens(container)
+        }
+        return frozenset(published | listening)
 
 
 @dataclass(slots=True)
@@ -62,16 +91,36 @@ def desired(scope: Scope, observation: Observation) -> State:
     """
     build = _Build(scope, Known(observation, scope.stacks))
     origins = _origins(build)
-    planned = plan_networks(scope.manifests, build.known, origins, build.problems)
+    check_names(scope.manifests, build.problems)
+    planned = _networks(build, origins)
     _check_drivers(build, planned)
     _check_joined(build, planned)
-    _containers(build, planned, origins)
+    for network in planned.values():
+        build.resources.extend(DRIVERS[network.driver].network_resources(network))
+    wired = _wired(build, planned, origins)
+    _resources_of(build, wired)
     if observation.facts.backend == "iptables":
-        build.problems.extend(iptables.unsupported(build.resources))
+        build.problems.extend(iptables.unsupported((*build.resources, *build.known.others)))
     if build.problems:
         raise NetapplyError(build.problems)
+    ended = ended_jobs(build.resources, observation)
+    if ended:
+        # What they had is gone with them: the rest is as if the manifests did not name them.
+        rest = desired(_without(scope, frozenset(record.container for record in ended)), observation)
+        return rest.merged(State(ended))
     stacks = State(build.resources).merged(build.known.others)
     return stacks.merged(State(host_resources(stacks, observation, host_rule=scope.host_rule)))
+
+
+def _without(scope: Scope, ended: frozenset[str]) -> Scope:
+    manifests = tuple(
+        replace(
+            manifest,
+            containers=tuple(each for each in manifest.containers if f"{manifest.stack}/{each.name}" not in ended),
+        )
+        for manifest in scope.manifests
+    )
+    return replace(scope, manifests=manifests)
 
 
 def _origins(build: _Build) -> dict[str, str]:
@@ -86,7 +135,9 @@ def _origins(build: _Build) -> dict[str, str]:
         own = origin_of(manifest.origin)
         found = present.get(manifest.stack)
         origins[manifest.stack] = own if build.scope.adopt else found or own
-        if found and found != own and not manifest.named and not build.scope.adopt:
+        # A watcher marks with its directory what it makes of the files in it.
+        watched = origin_of(manifest.origin.rpartition("/")[0])
+        if found and found not in {own, watched} and not manifest.named and not build.scope.adopt:
             message = (
                 f"stack {manifest.stack} is on this host already and came from another manifest than {manifest.origin}"
             )
@@ -114,28 +165,59 @@ def _check_drivers(build: _Build, planned: dict[str, PlannedNetwork]) -> None:
     for identity, network in list(planned.items()):
         if network.driver not in DRIVERS:
             del planned[identity]
-            message = f"driver {network.driver} is not supported yet; there is: {', '.join(sorted(DRIVERS))}"
-            build.problems.append(Problem(message, network.source))
+            message = f"driver {network.driver} of network {network.name} is not supported; "
+            message += f"there is: {', '.join(sorted(DRIVERS))}"
+            build.problems.append(Problem(message, network.source, _INSTEAD.get(network.driver, "")))
 
 
-def _containers(build: _Build, planned: dict[str, PlannedNetwork], origins: dict[str, str]) -> None:
-    for network in planned.values():
-        build.resources.extend(DRIVERS[network.driver].network_resources(network))
-    members: dict[str, list[Member]] = defaultdict(list)
+def _networks(build: _Build, origins: dict[str, str]) -> dict[str, PlannedNetwork]:
+    """All networks of the run by identity, with the host's own where somebody stands on it."""
+    known, manifests = build.known, build.scope.manifests
+    chooser = SubnetChooser(known, build.problems)
+    wanted = wants_default_bridge(manifests, known)
+    # Where it stands it keeps its subnet; where not, the stacks choose first.
+    standing = plan_default_bridge(chooser, known) if wanted and DEFAULT_BRIDGE in known.bridges else None
+    planned = plan_networks(manifests, known, origins, chooser, build.problems)
+    default = standing or (plan_default_bridge(chooser, known) if wanted else None)
+    return {**planned, DEFAULT_BRIDGE: default} if default else planned
+
+
+def _wired(build: _Build, planned: dict[str, PlannedNetwork], origins: dict[str, str]) -> list[Wired]:
+    """Every container of the run with its place on its networks."""
+    known = build.known
+    used = namespaces_used(build.scope.manifests, known, build.problems)
+    check_in_use(used, known, build.problems)
+    members: dict[str, list[Member]] = {}
     for manifest in build.scope.manifests:
         networks = _networks_of(build, manifest, planned)
         for container in manifest.containers:
             _check_mode(build, container)
-            build.problems.extend(unsupported(container))
             identity = f"{manifest.stack}/{container.name}"
-            members[identity] = list(_members(build, identity, container, networks))
-    place_members((member for found in members.values() for member in found), build.known, build.problems)
-    _wire(build, members, origins)
+            members[identity] = list(_members(build, identity, container, networks, planned))
+    place_members((member for found in members.values() for member in found), known, build.problems)
+    wired = []
+    for manifest in build.scope.manifests:
+        for container in manifest.containers:
+            identity = f"{manifest.stack}/{container.name}"
+            placed = by_gateway_preference(members[identity], known)
+            interfaces = interface_names(identity, placed, known)
+            namespace = used[identity]
+            own = namespace == identity
+            origin = origins[manifest.stack]
+            wired.append(Wired(manifest.stack, identity, origin, container, placed, interfaces, namespace, own))
+    return wired
 
 
 def _members(
-    build: _Build, identity: str, container: Container, networks: dict[str, PlannedNetwork]
+    build: _Build,
+    identity: str,
+    container: Container,
+    networks: dict[str, PlannedNetwork],
+    planned: dict[str, PlannedNetwork],
 ) -> Iterable[Member]:
+    if container.network_mode == BRIDGE_MODE and DEFAULT_BRIDGE in planned:
+        attachment = Attachment(BRIDGE_MODE, source=container.mode_source or container.source)
+        yield Member(identity, container, attachment, planned[DEFAULT_BRIDGE])
     joined: dict[str, str] = {}
     for attachment in container.attachments:
         network = networks.get(attachment.network)
@@ -168,35 +250,48 @@ def _networks_of(build: _Build, manifest: Manifest, planned: dict[str, PlannedNe
 
 
 def _check_mode(build: _Build, container: Container) -> None:
-    if container.network_mode not in {None, "none"}:
-        message = f"network_mode {container.network_mode} is not supported yet"
-        build.problems.append(Problem(message, container.mode_source or container.source))
     if container.network_mode == "none" and container.ports:
         message = f"container {container.name} publishes ports but has network_mode none: ports need a network"
         build.problems.append(Problem(message, container.ports[0].source or container.source))
 
 
-def _wire(build: _Build, members: dict[str, list[Member]], origins: dict[str, str]) -> None:
-    facts = build.known.observation.facts
-    taken = set(facts.interfaces)
-    wishes: list[Wish] = []
-    for manifest in build.scope.manifests:
-        for container in manifest.containers:
-            identity = f"{manifest.stack}/{container.name}"
-            placed = _by_gateway_preference(members[identity], build.known)
-            ipv6 = any(6 in member.addresses for member in placed)  # noqa: PLR2004  # the family
-            build.resources.append(
-                Namespace(manifest.stack, identity, origins[manifest.stack], ipv6=ipv6, source=container.source)
-            )
-            interfaces = _interfaces(build, identity, placed)
-            for member in placed:
-                driver = DRIVERS[member.network.driver]
-                interface = interfaces[member.network.network]
-                build.resources.extend(driver.member_resources(member, interface, build.known, taken))
-            build.resources.extend(default_routes(placed, interfaces))
-            build.resources.extend(sandbox_sysctls(identity, container, placed, interfaces))
-            build.resources.extend(process_of(manifest.stack, identity, container))
-            wishes.extend(_wishes(build, identity, container, placed))
+def _resources_of(build: _Build, wired: Sequence[Wired]) -> None:
+    """What the containers need, beside the networks."""
+    known, problems = build.known, build.problems
+    taken = set(known.observation.facts.interfaces)
+    for each in wired:
+        build.resources.append(_place_of(each))
+        for member in each.members:
+            driver = DRIVERS[member.network.driver]
+            interface = each.interfaces[member.network.network]
+            build.resources.extend(driver.member_resources(member, interface, known, taken))
+    build.resources.extend(routing_resources(wired, known, problems))
+    check_parents(wired, known, problems)
+    build.resources.extend(source_route_resources(wired))
+    build.resources.extend(shim_resources(wired, known, problems))
+    check_listeners(wired, known, problems)
+    build.resources.extend(process_resources(wired, known, problems))
+    build.resources.extend(job_resources(wired, known, problems))
+    build.resources.extend(name_resources(wired, known, problems))
+    build.resources.extend(file_resources(wired, known, problems))
+    build.resources.extend(link_local_resources(wired, known, problems))
+    build.resources.extend(opening_resources(wired, known, problems))
+    build.resources.extend(floating_resources(wired, known, problems))
+    build.resources.extend(egress_resources(wired, known, problems))
+    build.resources.extend(allowance_resources(wired, build.scope.manifests, known, problems))
+    _publish(build, wired)
+
+
+def _place_of(wired: Wired) -> Resource:
+    spec = wired.spec
+    if wired.own:
+        return Namespace(wired.stack, wired.identity, wired.origin, ipv6=wired.ipv6, source=spec.source)
+    source = spec.mode_source or spec.source
+    return Joined(wired.stack, wired.identity, wired.namespace, wired.origin, source=source)
+
+
+def _publish(build: _Build, wired: Sequence[Wired]) -> None:
+    wishes = [wish for each in wired for wish in _wishes(build, each)]
     ports = publish(wishes, build.known, build.problems)
     build.resources.extend(ports)
     pins: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
@@ -206,53 +301,27 @@ def _wire(build: _Build, members: dict[str, list[Member]], origins: dict[str, st
     build.resources.extend(HeldPorts(stack, tuple(sorted(held))) for stack, held in sorted(pins.items()))
 
 
-def _by_gateway_preference(members: Iterable[Member], known: Known) -> list[Member]:
-    """The network that gives the default route first (Docker's order: priority, not internal, name).
-
-    Of networks of one priority, the one that gives it already: what a container says to the
-    outside must not be cut because it joins one more network.
-    """
-    return sorted(
-        members,
-        key=lambda member: (
-            -member.attachment.gw_priority,
-            member.network.internal,
-            not known.is_gateway(member.container, member.network.name),
-            member.network.name,
-        ),
-    )
-
-
-def _interfaces(build: _Build, identity: str, members: Sequence[Member]) -> dict[str, str]:
-    """Interface names inside: given ones, those that are there, then the lowest free number in order of priority."""
-    chosen: dict[str, str] = {}
-    for member in members:
-        if member.attachment.interface_name:
-            chosen[member.network.network] = member.attachment.interface_name
-    for member in members:
-        present = build.known.endpoint(identity, member.network.name)
-        if member.network.network not in chosen and present and present.interface not in chosen.values():
-            prefix = member.network.options.interface_prefix
-            if present.interface.removeprefix(prefix).isdigit():
-                chosen[member.network.network] = present.interface
-    for member in sorted(members, key=lambda m: (-m.attachment.priority, m.network.name)):
-        if member.network.network not in chosen:
-            prefix = member.network.options.interface_prefix
-            taken = set(chosen.values())
-            number = next(n for n in range(len(members) + len(taken) + 1) if f"{prefix}{n}" not in taken)
-            chosen[member.network.network] = f"{prefix}{number}"
-    return chosen
-
-
-def _wishes(build: _Build, identity: str, container: Container, members: list[Member]) -> Iterable[Wish]:
+def _wishes(build: _Build, wired: Wired) -> Iterable[Wish]:
+    container, members = wired.spec, list(wired.members)
     # Where a network is at fault, so that the container has no place on it, that is said already.
-    sound = len(members) == len(container.attachments) and all(member.addresses for member in members)
+    sound = len(members) >= len(container.attachments) and all(member.addresses for member in members)
     for mapping in container.ports:
-        exits = exits_of(members, mapping)
+        exits, faults = exits_of(members, mapping), list(faults_of_exits(members, mapping))
+        build.problems.extend(faults)
+        if faults:
+            continue
         if exits:
-            yield Wish(identity, mapping, exits)
-        elif sound:
+            yield Wish(wired.identity, mapping, exits)
+        elif sound and wired.own and container.network_mode != "none":
             message = f"container {container.name} publishes port {mapping.target}/{mapping.protocol}, "
             message += "but has no network that leads outside in that address family"
             hint = "join a network that is not internal, or remove the port"
             build.problems.append(Problem(message, mapping.source, hint))
+
+
+_INSTEAD = {
+    "host": "write network_mode: host on the container",
+    "none": "write network_mode: none on the container",
+    "vlan": "driver macvlan with driver_opts: {parent: eth0.10} makes VLAN 10",
+}
+"""What to write for drivers that make no network of ours."""

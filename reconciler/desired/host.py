@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from reconciler.desired.parents import vlan_resources
 from reconciler.errors import Problem
-from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, PublishedPort
+from reconciler.firewall.opening import Opening
+from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, StackPolicy
 from reconciler.observation import Observation
 from reconciler.resources.agent import Agent, HeldPorts
+from reconciler.resources.host_address import HostAddress
+from reconciler.resources.job import Job
+from reconciler.resources.namespace import Namespace
+from reconciler.resources.resolver import Resolver
 from reconciler.resources.sysctl import Sysctl
 from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
 
@@ -18,16 +24,18 @@ _FAMILY = {"ip": 4, "ip6": 6}
 
 def host_resources(union: State, observation: Observation, *, host_rule: bool = True) -> Iterable[Resource]:
     """What the union of all stacks needs of the host."""
+    yield from vlan_resources(union, observation)
     # Of a stack that is not in this run a part may be lost; what is left of it needs the host all the same.
-    if any(isinstance(resource, HeldPorts) for resource in union):
+    if any(isinstance(resource, HeldPorts | Resolver | Job) for resource in union):
         yield Agent()
-    if not any(isinstance(resource, NetworkPolicy | PublishedPort) for resource in union):
+    yield from _kept_addresses(union, observation)
+    if not any(isinstance(resource, StackPolicy) for resource in union):
         return
     policies = [resource for resource in union if isinstance(resource, NetworkPolicy)]
     facts = observation.facts
     yield FirewallBase(facts.backend)
     if host_rule:
-        yield from _needed_accepts(policies, observation)
+        yield from _needed_accepts(union, observation)
     outward = [subnet for policy in policies if not policy.internal for subnet in policy.subnets]
     if any(":" not in subnet for subnet in outward):
         yield Sysctl(HOST_OWNER, "", _FORWARD4, "1")
@@ -35,21 +43,43 @@ def host_resources(union: State, observation: Observation, *, host_rule: bool = 
         yield from _forwarding6(observation)
 
 
-def _needed_accepts(policies: Sequence[NetworkPolicy], observation: Observation) -> Iterable[HostAccept]:
-    """The rules that foreign tables call for, as far as they concern an address family of ours."""
-    families = {6 if ":" in subnet else 4 for policy in policies for subnet in policy.subnets}
+def _kept_addresses(union: State, observation: Observation) -> Iterable[HostAddress]:
+    """Floating addresses of which nothing says any more whose they are stay while anything of ours does.
+
+    With the firewall flushed, say, the next run of whatever stack must not take them away.
+    """
+    if any(isinstance(resource, Namespace | NetworkPolicy) for resource in union):
+        for resource in observation.state:
+            if isinstance(resource, HostAddress) and resource.owner == HOST_OWNER and resource.key not in union:
+                yield resource
+
+
+def _needed_accepts(union: State, observation: Observation) -> Iterable[HostAccept]:
+    """The rules that foreign tables call for, as far as they concern an address family of ours on that hook."""
+    subnets = [subnet for resource in union if isinstance(resource, NetworkPolicy) for subnet in resource.subnets]
+    families = {"forward": {6 if ":" in subnet else 4 for subnet in subnets}, "input": _opened_families(union)}
     for accept in observation.facts.wanted_accepts:
-        if _FAMILY.get(accept.family, 0) in {0, *families}:
+        wanted = families[accept.hook]
+        if wanted and _FAMILY.get(accept.family, 0) in {0, *wanted}:
             yield accept
+
+
+def _opened_families(union: State) -> set[int]:
+    openings = [resource for resource in union if isinstance(resource, Opening)]
+    sources = [source for opening in openings for source in opening.sources]
+    everybody = {4, 6} if any(not opening.sources for opening in openings) else set()
+    return everybody | {6 if ":" in source else 4 for source in sources}
 
 
 def blocked(observation: Observation, wanted: State) -> Iterable[Problem]:
     """A warning for each foreign chain that drops our traffic and gets no rule of ours."""
-    policies = [resource for resource in wanted if isinstance(resource, NetworkPolicy)]
-    for accept in _needed_accepts(policies, observation):
+    if _opened_families(wanted):
+        yield from observation.facts.opening_warnings
+    for accept in _needed_accepts(wanted, observation):
         if accept.key not in wanted:
             where = f"{accept.family} {accept.table} {accept.chain} ({accept.engine})"
-            message = f"the host's {where} drops what containers send and receive through the host"
+            what = "to ports that are opened" if accept.hook == "input" else "through the host"
+            message = f"the host's {where} drops what containers send and receive {what}"
             hint = f"accept what bears the mark {accept.mark:#x} there, or run without --no-host-rule"
             yield Problem(message, hint=hint, severity="warning")
 

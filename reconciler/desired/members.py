@@ -44,6 +44,8 @@ def place_members(members: Iterable[Member], known: Known, problems: list[Proble
 
 def _count_links(members: list[Member], known: Known, problems: list[Problem]) -> None:
     network = members[0].network
+    if network.on_parent:
+        return
     total = len(members) + sum(
         endpoint.network_name == network.name and endpoint.owner not in known.scope
         for endpoints in known.endpoints.values()
@@ -59,6 +61,10 @@ def _place_family(
 ) -> None:
     network = members[0].network
     holders: dict[int, str] = dict.fromkeys(known.foreign_members(network.name), "a container of another stack")
+    if network.on_parent:
+        # The network is one with the host's own.
+        addresses = (*known.observation.facts.addresses, *network.host_addresses)
+        holders.update((number(address), "the host") for address in addresses if (":" in address) == (family == 6))  # noqa: PLR2004  # the family
     for pool in pools:
         holders[pool.gateway] = "the gateway"
         holders.update(dict.fromkeys(pool.reserved, "an aux address"))
@@ -112,10 +118,10 @@ def _give(family: int, address: int, pool: PlannedPool, member: Member, holders:
 
 def _keep(family: int, pools: tuple[PlannedPool, ...], member: Member, known: Known, holders: dict[int, str]) -> bool:
     """Whether the member has an address already that it may keep."""
-    endpoint = known.endpoint(member.container, member.network.name)
-    if endpoint is None:
+    interface = known.interface(member.container, member.network.name)
+    if interface is None:
         return False
-    for value in known.addresses.get((member.container, endpoint.interface), ()):
+    for value in known.addresses.get((member.container, interface), ()):
         address, subnet = parse_interface(value)
         for pool in pools:
             in_range = subnet == pool.subnet and pool.first <= address <= pool.last

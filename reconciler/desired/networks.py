@@ -9,13 +9,16 @@ from itertools import chain
 from reconciler.desired.known import Known
 from reconciler.desired.subnet import Subnet, in_hash_order, number, parse_subnet, text
 from reconciler.errors import Problem, Source
-from reconciler.manifest.model import BridgeOptions, Manifest, Network
-from reconciler.naming import BRIDGE_PREFIX, digest, interface_name
+from reconciler.manifest.model import BridgeOptions, Manifest, Network, ParentOptions
+from reconciler.naming import BRIDGE_PREFIX, SHIM_PREFIX, digest, interface_name
+from reconciler.netlink.sub_interface_kinds import SUB_INTERFACE_KINDS
+from reconciler.state import HOST_OWNER
 
 _AUTOMATIC = parse_subnet("172.16.0.0/12")
 _DOCKER_DEFAULT = parse_subnet("172.17.0.0/16")
 _AUTOMATIC_LENGTH = 24
 _IPV6_LENGTH = 64
+_NO_PARENT = ParentOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,12 @@ class PlannedPool:
 
 @dataclass(frozen=True, slots=True)
 class PlannedNetwork:
-    """A network as it shall be. ``network`` is ``stack/key`` of the stack that makes it."""
+    """A network as it shall be. ``network`` is ``stack/key`` of the stack that makes it.
+
+    ``interface`` is the host's on it: the bridge, or the shim of a network on a parent, empty where it has none.
+    ``options`` of a network on a parent holds only its MTU and the prefix of interface names; the rest is in
+    ``parent``. ``host_addresses`` are the host's own there, with their shim.
+    """
 
     owner: str
     network: str
@@ -44,6 +52,18 @@ class PlannedNetwork:
     origin: str
     made_here: bool = True
     source: Source | None = field(default=None, compare=False)
+    parent: ParentOptions = _NO_PARENT
+    host_addresses: tuple[str, ...] = ()
+
+    @property
+    def on_parent(self) -> bool:
+        """Whether its members stand on an interface of the host's (macvlan, ipvlan) and not on a bridge of ours."""
+        return self.driver in SUB_INTERFACE_KINDS
+
+    @property
+    def has_router(self) -> bool:
+        """Whether what leaves it goes to a gateway; from ipvlan's modes l3 and l3s it goes out as it is."""
+        return self.parent.mode not in {"l3", "l3s"}
 
     def family(self, family: int) -> tuple[PlannedPool, ...]:
         """Its pools of one family."""
@@ -67,29 +87,35 @@ class SubnetChooser:
         self._problems = problems
         self._of_host = [(subnet, "a route or address of the host") for subnet in known.taken_subnets]
         self._of_networks: list[tuple[Subnet, str]] = []
-        for network in sorted({*known.bridges, *known.policies}):
+        for network in sorted({*known.bridges, *known.policies, *known.sub_interfaces}):
             stack, _, key = network.partition("/")
-            if stack not in known.scope:
+            # The host's own network is planned in every run, like those of the stacks in scope.
+            if stack not in known.scope and stack != HOST_OWNER:
                 holder = f"network {key} of stack {stack}"
                 self._of_networks += [(subnet, holder) for subnet in dict.fromkeys(known.subnets_held(network))]
 
     def claim(self, subnet: Subnet, identity: str, network: Network, source: Source | None) -> None:
         """Take a given subnet for ``stack/key``; who has it already is named in the problem."""
-        overlapped = self._overlapped(subnet, new=subnet not in self._known.subnets_held(identity))
+        # One on a parent is the host's own subnet there, by design.
+        new = network.driver not in SUB_INTERFACE_KINDS and subnet not in self._known.subnets_held(identity)
+        overlapped = self._overlapped(subnet, new=new)
         if overlapped:
             taken, holder = overlapped
             message = f"subnet {subnet} of network {network.name} overlaps {taken}, {holder}"
             self._problems.append(Problem(message, source, "choose another subnet"))
         self._of_networks.append((subnet, f"network {network.name}"))
 
-    def automatic(self, family: int, identity: str, network: Network, members: int) -> Subnet | None:
+    def automatic(
+        self, family: int, identity: str, network: Network, members: int, preferred: tuple[Subnet, ...] = ()
+    ) -> Subnet | None:
         """The subnet that is there already while it has room, or a free one with room for ``members`` twice over.
 
-        None, and a problem, where all are taken.
+        Of the free ones, ``preferred`` before others. None, and a problem, where all are taken.
         """
         held = [subnet for subnet in self._known.subnets_held(identity) if subnet.family == family]
         kept = (subnet for subnet in held if _room(subnet, members) and not self._overlapped(subnet, new=False))
-        free = (subnet for subnet in _candidates(family, identity, members) if not self._overlapped(subnet, new=True))
+        candidates = chain(preferred, _candidates(family, identity, members))
+        free = (subnet for subnet in candidates if not self._overlapped(subnet, new=True))
         chosen = next(chain(kept, free), None)
         if chosen is None:
             message = f"no IPv{family} subnet is free for network {network.name}: routes and networks overlap all"
@@ -125,10 +151,13 @@ def _candidates(family: int, network: str, members: int) -> Iterable[Subnet]:
 
 
 def plan_networks(
-    manifests: Sequence[Manifest], known: Known, origins: dict[str, str], problems: list[Problem]
+    manifests: Sequence[Manifest],
+    known: Known,
+    origins: dict[str, str],
+    chooser: SubnetChooser,
+    problems: list[Problem],
 ) -> dict[str, PlannedNetwork]:
     """Every network that the manifests make, by ``stack/key``; given subnets are claimed before any is chosen."""
-    chooser = SubnetChooser(known, problems)
     wanted = sorted(
         ((manifest, network) for manifest in manifests for network in used_networks(manifest) if not network.external),
         key=lambda pair: (pair[0].stack, pair[1].key),
@@ -150,9 +179,10 @@ def plan_networks(
         pools = [_given(network, index, problems) for index in range(len(network.pools))]
         for family, enabled in ((4, network.enable_ipv4), (6, network.enable_ipv6)):
             given = any(pool.subnet.family == family for pool in pools)
-            chosen = chooser.automatic(family, identity, network, members) if enabled and not given else None
+            free = enabled and not given and _may_choose(family, network, problems)
+            chosen = chooser.automatic(family, identity, network, members) if free else None
             if chosen:
-                pools.append(_whole(chosen))
+                pools.append(whole_pool(chosen))
         planned[identity] = PlannedNetwork(
             owner=manifest.stack,
             network=identity,
@@ -161,9 +191,11 @@ def plan_networks(
             interface=names.choose(identity, network, problems),
             pools=tuple(pools),
             internal=network.internal,
-            options=network.bridge,
+            options=_options(network),
             origin=origins[manifest.stack],
             source=network.source,
+            parent=network.parent,
+            host_addresses=network.host_addresses,
         )
     return planned
 
@@ -174,7 +206,9 @@ def external_network(network: Network, known: Known, planned: dict[str, PlannedN
         if candidate.name == network.name:
             return candidate
     bridge = known.bridges_by_name.get(network.name)
-    if bridge is None or bridge.owner in known.scope:
+    if bridge is None:
+        return _external_on_parent(network, known)
+    if bridge.owner in known.scope:
         return None
     pools = tuple(PlannedPool(subnet, address, *subnet.usable) for address, subnet in known.subnets_of(bridge.network))
     policy = known.policies.get(bridge.network)
@@ -210,12 +244,55 @@ def _check_name(
         if other.name == network.name and (other_manifest.stack, other.key) < (manifest.stack, network.key):
             message = f"network name {network.name} is used twice; first at {other.source}"
             problems.append(Problem(message, network.source, "give one of them another name"))
-    bridge = known.bridges_by_name.get(network.name)
-    if bridge and bridge.owner not in known.scope:
-        message = f"network {network.name} belongs to stack {bridge.owner}"
+    bridge, member = known.bridges_by_name.get(network.name), known.on_parent(network.name)
+    holder = member.network.partition("/")[0] if member else bridge.owner if bridge else ""
+    if holder and holder not in known.scope:
+        message = f"network {network.name} belongs to stack {holder}"
         problems.append(
             Problem(message, network.source, "say external: true to join it, or give this one another name")
         )
+
+
+def _external_on_parent(network: Network, known: Known) -> PlannedNetwork | None:
+    member = known.on_parent(network.name)
+    if member is None:
+        return None
+    gateways = known.gateways_seen(member.network)
+    pools = []
+    for subnet in dict.fromkeys(known.subnets_held(member.network)):
+        first, last = subnet.usable
+        pools.append(PlannedPool(subnet, next((each for each in gateways if each in subnet), first), first, last))
+    shim = known.shims.get(member.network)
+    return PlannedNetwork(
+        owner=member.network.partition("/")[0],
+        network=member.network,
+        name=member.network_name,
+        driver=member.driver,
+        interface=shim.interface if shim else "",
+        pools=tuple(pools),
+        internal=member.internal,
+        options=BridgeOptions(mtu=member.mtu),
+        origin="",
+        made_here=False,
+        source=network.source,
+        parent=ParentOptions(parent=member.parent, mode=member.mode, flag=member.flag or None, mtu=member.mtu),
+    )
+
+
+def _options(network: Network) -> BridgeOptions:
+    if network.driver in SUB_INTERFACE_KINDS:
+        return BridgeOptions(mtu=network.parent.mtu, interface_prefix=network.parent.interface_prefix)
+    return network.bridge
+
+
+def _may_choose(family: int, network: Network, problems: list[Problem]) -> bool:
+    """Whether any free subnet will do: not where it has to be that of the LAN."""
+    if network.driver not in SUB_INTERFACE_KINDS or network.internal:
+        return True
+    message = f"network {network.name} ({network.driver}) has no IPv{family} subnet, and which the LAN has is not known"
+    hint = "add ipam: {config: [{subnet: …, gateway: …}]}, with an ip_range that nobody else gives out, "
+    problems.append(Problem(message, network.source, f"{hint}or enable_ipv{family}: false"))
+    return False
 
 
 def _given(network: Network, index: int, problems: list[Problem]) -> PlannedPool:
@@ -236,7 +313,8 @@ def _given(network: Network, index: int, problems: list[Problem]) -> PlannedPool
     return PlannedPool(subnet, gateway, first, last, reserved)
 
 
-def _whole(subnet: Subnet) -> PlannedPool:
+def whole_pool(subnet: Subnet) -> PlannedPool:
+    """All of a subnet, with its first address as the gateway's."""
     first, last = subnet.usable
     return PlannedPool(subnet, first, first, last)
 
@@ -249,8 +327,11 @@ class _InterfaceNames:
         ours = {bridge.interface: network for network, bridge in known.bridges.items()}
         self._holders: dict[str, str] = dict.fromkeys(known.observation.facts.interfaces, "")
         self._holders.update(ours)
+        self._holders.update((shim.interface, network) for network, shim in known.shims.items())
 
     def choose(self, identity: str, network: Network, problems: list[Problem]) -> str:
+        if network.driver in SUB_INTERFACE_KINDS:
+            return self._free(SHIM_PREFIX, identity, network) if network.host_addresses else ""
         given = network.bridge.bridge_name
         if given:
             if self._holders.get(given, identity) != identity:
@@ -262,9 +343,12 @@ class _InterfaceNames:
         present = self._known.bridges.get(identity)
         if present and present.interface.startswith(BRIDGE_PREFIX):
             return present.interface
+        return self._free(BRIDGE_PREFIX, identity, network)
+
+    def _free(self, prefix: str, identity: str, network: Network) -> str:
         attempt = 0
         while True:
-            name = interface_name(BRIDGE_PREFIX, network.key, identity, attempt=attempt)
+            name = interface_name(prefix, network.key, identity, attempt=attempt)
             if self._holders.get(name, identity) == identity:
                 self._holders[name] = identity
                 return name

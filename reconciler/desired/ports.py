@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from reconciler.desired.drivers import DRIVERS
 from reconciler.desired.known import Known
 from reconciler.desired.members import Member
 from reconciler.desired.subnet import in_hash_order
 from reconciler.errors import Problem, Source
 from reconciler.firewall.policy import PublishedPort
+from reconciler.firewall.spans import of_family
 from reconciler.manifest.model import PortMapping
 
 _LAST_PORT = 65535
@@ -52,6 +54,7 @@ class Wish:
                 target_port=self.mapping.target,
                 routed=exit_.routed,
                 source=self.mapping.source,
+                sources=of_family(self.mapping.sources, exit_.family),
             )
             for exit_ in self.exits
         ]
@@ -199,9 +202,9 @@ def exits_of(members: list[Member], mapping: PortMapping) -> tuple[Exit, ...]:
     exits = []
     wanted = _family_of(mapping.host_address)
     for family in (4, 6):
-        if wanted not in {None, family}:
+        if wanted not in {None, family} or not _lets_in(mapping, family):
             continue
-        member = next((m for m in members if family in m.addresses and not m.network.internal), None)
+        member = _exit_member(family, members)
         if member is None:
             continue
         options = member.network.options
@@ -211,6 +214,31 @@ def exits_of(members: list[Member], mapping: PortMapping) -> tuple[Exit, ...]:
         binding = {4: options.host_binding_ipv4, 6: None}[family] or _WILDCARD[family]
         exits.append(Exit(family, member.addresses[family].partition("/")[0], binding, mode == "routed"))
     return tuple(exits)
+
+
+def _lets_in(mapping: PortMapping, family: int) -> bool:
+    """Whether its sources name anybody of that family; if not, nothing is published there."""
+    return not mapping.sources or any((":" in source) == (family == 6) for source in mapping.sources)  # noqa: PLR2004  # the family
+
+
+def _exit_member(family: int, members: list[Member]) -> Member | None:
+    outward = (member for member in members if family in member.addresses and not member.network.internal)
+    return next((member for member in outward if DRIVERS[member.network.driver].PUBLISHES), None)
+
+
+def faults_of_exits(members: list[Member], mapping: PortMapping) -> Iterator[Problem]:
+    """Why a port cannot be published as asked, where the container stands on a LAN with an address of its own."""
+    if not members:
+        return
+    name, wanted = members[0].spec.name, _family_of(mapping.host_address)
+    families = [family for family in (4, 6) if wanted in {None, family}]
+    lan = next((m for m in members if m.network.on_parent and not m.network.internal and m.addresses), None)
+    if lan and not any(_exit_member(family, members) for family in families):
+        address = next(iter(lan.addresses.values())).partition("/")[0]
+        message = f"container {name} cannot publish port {mapping.target}/{mapping.protocol}: on network "
+        message += f"{lan.network.name} ({lan.network.driver}) it has an address of its own, and what comes passes by "
+        hint = f"remove the port, and ask {address} for {mapping.target}; or join a network of driver bridge too"
+        yield Problem(message + "this host", mapping.source, hint)
 
 
 def _family_of(address: str | None) -> int | None:

@@ -1,7 +1,10 @@
-"""Firewall rules of others on the forward hook: which would drop our traffic, and what to do about it.
+"""Firewall rules of others on the forward and input hooks: which would drop our traffic, and what to do about it.
 
 An accept in our table does not overrule a drop in another's. Where another's base chain would
-drop what we accepted, one rule of ours at its head accepts the bit that we marked it with.
+drop what we accepted, one rule of ours in it accepts the bit that we marked it with. On the
+forward hook, through which all goes that containers say to others, it stands at the head. On the
+input hook, for what is opened to containers in host mode, it stands before the first rule that
+could drop any new connection: a ban of single sources that comes before stays in force.
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ from reconciler.firewall.policy import MARK, HostAccept
 COMMENT: Final = "netapply"
 """The comment of our rule."""
 
+FORWARD: Final = "forward"
+INPUT: Final = "input"
+HOOKS: Final = (FORWARD, INPUT)
+
 _USER_CHAIN = "DOCKER-USER"
 _OUR_PRIORITY = -5
 CALLS: Final = frozenset({"jump", "goto"})
@@ -26,8 +33,9 @@ class Rule(NamedTuple):
     """A rule, as far as it matters here.
 
     ``verdict`` is accept, drop, return, jump, goto or empty; ``conditional``: only some
-    packets meet it. ``accepts_mark`` is the bit that a rule which could be ours accepts, else
-    0; ``handle`` is nft's number of the rule.
+    packets meet it; ``broad``: a new connection may meet it from wherever it comes, for only
+    interface, protocol, destination and port count. ``accepts_mark`` is the bit that a rule which
+    could be ours accepts, else 0; ``handle`` is nft's number of the rule.
     """
 
     verdict: str
@@ -35,15 +43,17 @@ class Rule(NamedTuple):
     conditional: bool = False
     accepts_mark: int = 0
     handle: int = 0
+    broad: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain; ``priority`` is None unless it is a base chain on the forward hook."""
+    """A chain; ``priority`` is None unless it is a base chain on the hook ``hook``."""
 
     policy: str = "accept"
     priority: int | None = None
     rules: tuple[Rule, ...] = ()
+    hook: str = FORWARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +68,11 @@ class Table:
 
 
 def wanted_accepts(found: Sequence[Table], mark: int = MARK) -> tuple[HostAccept, ...]:
-    """The rules of ours that our traffic needs in these tables."""
+    """The rules of ours that our traffic needs in these tables, and that openings need, told apart by ``hook``."""
     return tuple(
-        HostAccept(table.engine, table.family, table.name, _place(table, name), mark)
-        for table, name in _dropping(found)
+        HostAccept(table.engine, table.family, table.name, _place(table, name), mark, table.chains[name].hook)
+        for hook in HOOKS
+        for table, name in _dropping(found, hook)
         if not table.owned and _comes_after_us(table.chains[name])
     )
 
@@ -70,29 +81,50 @@ def observed_accepts(found: Sequence[Table], mark: int = MARK) -> tuple[HostAcce
     """The rules of ours that stand in these tables.
 
     One that has no effect, because a rule before it could drop our traffic, is read back
-    with mark 0: it differs from what is wanted, and is put to the head again.
+    with mark 0: it differs from what is wanted, and is put to its place again.
     """
     return tuple(
-        HostAccept(table.engine, table.family, table.name, name, mark if _is_first(table, name, mark) else 0)
+        HostAccept(
+            table.engine, table.family, table.name, name, mark if _is_first(table, name, mark) else 0, chain.hook
+        )
         for table in found
         for name, chain in table.chains.items()
         if any(rule.accepts_mark == mark for rule in chain.rules)
     )
 
 
-def warnings(found: Sequence[Table]) -> tuple[Problem, ...]:
-    """What drops our traffic and cannot be helped by a rule of ours, with what to run."""
+def warnings(found: Sequence[Table], hook: str = FORWARD) -> tuple[Problem, ...]:
+    """What drops our traffic on that hook and cannot be helped by a rule of ours, with what to run."""
+    traffic, advice = {
+        FORWARD: ("forwarded traffic", "accept the traffic of netapply's bridges in it"),
+        INPUT: ("traffic to opened ports", "open the ports in it"),
+    }[hook]
     problems = []
-    for table, name in _dropping(found):
+    for table, name in _dropping(found, hook):
         where = f"chain {name} of the host's table {table.family} {table.name}"
         if table.owned:
-            problems.append(
-                Problem(f"{where} drops forwarded traffic and refuses a rule of ours", None, _advice(table), "warning")
-            )
+            message = f"{where} drops {traffic} and refuses a rule of ours"
+            problems.append(Problem(message, None, _advice(table, hook), "warning"))
         elif not _comes_after_us(table.chains[name]):
-            hint = f"give it a priority above {_OUR_PRIORITY}, or accept the traffic of netapply's bridges in it"
-            problems.append(Problem(f"{where} drops forwarded traffic before netapply sees it", None, hint, "warning"))
+            hint = f"give it a priority above {_OUR_PRIORITY}, or {advice}"
+            problems.append(Problem(f"{where} drops {traffic} before netapply sees it", None, hint, "warning"))
     return tuple(problems)
+
+
+class Place(NamedTuple):
+    """Before which rule ours belongs: its number, counted from 1 without ours, and nft's handle of it."""
+
+    number: int
+    handle: int
+
+
+def place_of(table: Table | None, accept: HostAccept) -> Place | None:
+    """Where our rule belongs among those of its chain; None: at the end."""
+    rules = [rule for rule in table.chains[accept.chain].rules if rule.accepts_mark != accept.mark] if table else []
+    for number, rule in enumerate(rules, 1):
+        if accept.hook == FORWARD or (table and _could_drop(table, rule, broadly=True)):
+            return Place(number, rule.handle)
+    return None
 
 
 def our_handles(table: Table, chain_name: str, mark: int = MARK) -> tuple[int, ...]:
@@ -101,17 +133,22 @@ def our_handles(table: Table, chain_name: str, mark: int = MARK) -> tuple[int, .
     return tuple(rule.handle for rule in chain.rules if rule.accepts_mark == mark)
 
 
-def _advice(table: Table) -> str:
+def _advice(table: Table, hook: str) -> str:
+    if table.name == "firewalld" and hook == INPUT:
+        return "run: firewall-cmd --permanent --add-port=PORT/PROTOCOL, for each; firewall-cmd --reload"
     if table.name == "firewalld":
         return "run: firewall-cmd --permanent --zone=trusted --add-interface=BRIDGE, for each bridge; firewall-cmd --reload"
     return f"its owner must accept packets with the mark {MARK:#x}/{MARK:#x}"
 
 
-def _dropping(found: Sequence[Table]) -> Iterator[tuple[Table, str]]:
-    """The base chains on the forward hook at whose end a packet of ours would be dropped."""
+def _dropping(found: Sequence[Table], hook: str) -> Iterator[tuple[Table, str]]:
+    """The base chains on that hook at whose end a packet of ours would be dropped, on input also on the way there."""
     for table in found:
         for name, chain in table.chains.items():
-            if chain.priority is not None and (_fate(table, name, frozenset()) or chain.policy) == "drop":
+            if chain.priority is None or chain.hook != hook:
+                continue
+            ends = (_fate(table, name, frozenset()) or chain.policy) == "drop"
+            if ends or (hook == INPUT and any(_could_drop(table, rule, broadly=True) for rule in chain.rules)):
                 yield table, name
 
 
@@ -137,10 +174,13 @@ def _fate(table: Table, chain_name: str, seen: frozenset[str]) -> str:
     return ""
 
 
-def _could_drop(table: Table, rule: Rule, seen: frozenset[str] = frozenset()) -> bool:
+def _could_drop(table: Table, rule: Rule, seen: frozenset[str] = frozenset(), *, broadly: bool = False) -> bool:
+    """Whether a rule, or what it calls, drops anything; ``broadly``: any new connection, by whomever."""
+    if broadly and not rule.broad:
+        return False
     if rule.verdict in CALLS and rule.target not in seen:
         called = table.chains.get(rule.target, Chain()).rules
-        return any(_could_drop(table, each, seen | {rule.target}) for each in called)
+        return any(_could_drop(table, each, seen | {rule.target}, broadly=broadly) for each in called)
     return rule.verdict == "drop"
 
 
@@ -157,8 +197,8 @@ def _is_first(table: Table, chain_name: str, mark: int) -> bool:
     """Whether nothing that could drop comes before our rule, nor before the jump to its chain."""
     if not _clear_until(table, chain_name, lambda rule: rule.accepts_mark == mark):
         return False
-    bases = [name for name, chain in table.chains.items() if chain.priority is not None]
-    if chain_name in bases:
+    bases = [name for name, chain in table.chains.items() if chain.priority is not None and chain.hook == FORWARD]
+    if table.chains[chain_name].priority is not None:
         return True
     return any(
         _clear_until(table, base, lambda rule: rule.target == chain_name and not rule.conditional) for base in bases
@@ -169,6 +209,6 @@ def _clear_until(table: Table, chain_name: str, is_wanted: Callable[[Rule], bool
     for rule in table.chains[chain_name].rules:
         if is_wanted(rule):
             return True
-        if _could_drop(table, rule):
+        if _could_drop(table, rule, broadly=table.chains[chain_name].hook == INPUT):
             return False
     return False

@@ -6,15 +6,23 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.firewall.foreign import CALLS, COMMENT, Chain, Rule, Table
+from reconciler.firewall.foreign import CALLS, COMMENT, FORWARD, HOOKS, INPUT, Chain, Rule, Table
 from reconciler.firewall.nftables_layout import FAMILY, TABLE
 
 _FINAL = frozenset({"accept", "drop", "reject"})
 _NEVER_DECIDES = frozenset({"counter", "log", "mangle", "notrack", "comment"})
+_NEW = 8
+"""nft's number for the state of a new connection (NF_CT_STATE_BIT of IP_CT_NEW)."""
+_BROAD_META = frozenset({"iif", "iifname", "iiftype", "l4proto", "nfproto", "protocol"})
+_BROAD_FIELDS = frozenset({"daddr", "dport", "protocol", "nexthdr"})
+_BROAD_MATCHES = frozenset({"tcp", "udp", "sctp", "multiport", "conntrack", "state"})
+_BROAD_OPTIONS = frozenset({"-i", "-p", "-d", "--dport", "--dports", "!", "-m"})
+_IPTABLES_CHAINS = frozenset({"INPUT", "FORWARD", "OUTPUT"})
+_LEGACY_HOOKS = {"FORWARD": FORWARD, "INPUT": INPUT}
 
 
 def tables(ruleset: Mapping[str, Any]) -> tuple[Table, ...]:
-    """The foreign tables of ``nft -j list ruleset`` (terse) that filter forwarded IP packets.
+    """The foreign tables of ``nft -j list ruleset`` (terse) that filter IP packets that are forwarded or come in.
 
     A dormant table does nothing and is left out. The flags of a table must be words; nft
     1.0.6 prints random ones, so whoever reads the ruleset puts them right.
@@ -59,7 +67,9 @@ def legacy_table(family: str, listing: str) -> Table:
         if words[:1] == ["-A"]:
             rules.setdefault(words[1], []).append(_legacy_rule(words[2:], policies))
     chains = {
-        name: Chain(policy, 0 if name == "FORWARD" else None, tuple(rules.get(name, ())))
+        name: Chain(
+            policy, 0 if name in _LEGACY_HOOKS else None, tuple(rules.get(name, ())), _LEGACY_HOOKS.get(name, FORWARD)
+        )
         for name, policy in policies.items()
     }
     return Table("iptables-legacy", family, "filter", chains=chains)
@@ -67,12 +77,14 @@ def legacy_table(family: str, listing: str) -> Table:
 
 def _engine(family: str, name: str, chains: Mapping[str, Any]) -> str:
     # iptables-nft keeps its rules in tables of these names, with the old capital chain names.
-    return "iptables-nft" if family in {"ip", "ip6"} and name == "filter" and "FORWARD" in chains else "nft"
+    is_theirs = family in {"ip", "ip6"} and name == "filter" and not _IPTABLES_CHAINS.isdisjoint(chains)
+    return "iptables-nft" if is_theirs else "nft"
 
 
 def _chain(body: Mapping[str, Any], rules: tuple[Rule, ...]) -> Chain:
-    priority = body.get("prio") if body.get("hook") == "forward" else None
-    return Chain(body.get("policy", "accept"), priority, rules)
+    hook = body.get("hook")
+    priority = body.get("prio") if hook in HOOKS else None
+    return Chain(body.get("policy", "accept"), priority, rules, hook if hook in HOOKS else FORWARD)
 
 
 def _rule(body: Mapping[str, Any]) -> Rule:
@@ -91,7 +103,33 @@ def _rule(body: Mapping[str, Any]) -> Rule:
     # iptables keeps its comments where nft does not show them.
     could_be_ours = verdict == "accept" and len(conditions) == 1 and body.get("comment", COMMENT) == COMMENT
     mark = _matched_mark(conditions[0].get("match", {})) if could_be_ours else 0
-    return Rule(verdict, target, bool(conditions), mark, body.get("handle", 0))
+    return Rule(verdict, target, bool(conditions), mark, body.get("handle", 0), all(map(_is_broad, conditions)))
+
+
+def _is_broad(condition: Mapping[str, Any]) -> bool:
+    """Whether a new connection may meet the condition from wherever it comes."""
+    match condition:
+        case {"match": {"left": {"meta": {"key": key}}}}:
+            return str(key) in _BROAD_META
+        case {"match": {"left": {"payload": {"field": field}}}}:
+            return str(field) in _BROAD_FIELDS
+        case {"match": {"op": operator, "left": {"ct": {"key": "state"}}, "right": states}}:
+            return _names_new(states) == (str(operator) != "!=")
+        case {"xt": {"name": name}}:
+            # Only its name is listed. What looks at the state of connections drops invalid ones as a rule.
+            return str(name) in _BROAD_MATCHES - {"conntrack", "state"}
+    return False
+
+
+def _names_new(states: Any) -> bool:
+    match states:
+        case int():
+            return bool(states & _NEW)
+        case list():
+            return any(map(_names_new, states))
+        case {"set": listed} | {"|": listed}:
+            return _names_new(listed)
+    return bool(states == "new")
 
 
 def _extension(value: Mapping[str, Any], verdict: str) -> tuple[str, str]:
@@ -130,7 +168,22 @@ def _legacy_rule(words: Sequence[str], chains: Mapping[str, str]) -> Rule:
             conditions.append(word)
     conditions = _without_comment(conditions)
     mark = _legacy_mark(conditions) if verdict == "accept" and comment == COMMENT else 0
-    return Rule(verdict, target, bool(conditions), mark)
+    return Rule(verdict, target, bool(conditions), mark, broad=_is_broad_legacy(conditions))
+
+
+def _is_broad_legacy(conditions: Sequence[str]) -> bool:
+    negated = False
+    words = iter(conditions)
+    for word in words:
+        if word in {"--ctstate", "--state"}:
+            if ("NEW" in next(words, "").split(",")) == negated:
+                return False
+        elif word not in _BROAD_OPTIONS or (word == "-m" and next(words, "") not in _BROAD_MATCHES):
+            return False
+        elif word.startswith("-") and word != "-m":
+            next(words, "")
+        negated = word == "!"
+    return True
 
 
 def _without_comment(conditions: Sequence[str]) -> list[str]:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from reconciler.errors import NetapplyError, Problem
-from reconciler.firewall.iptables_layout import CHAINS, TABLES, Layout, jump_to, layout, places, rules_of
+from reconciler.firewall.allow import AllowPolicy
+from reconciler.firewall.iptables_layout import CHAINS, TABLES, Layout, Supported, jump_to, layout, places, rules_of
 from reconciler.firewall.iptables_parse import mark_of, parse
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, Tables
-from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.policy import FirewallBase
+from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 from reconciler.state import Key, Resource
 
 Pair = tuple[Resource | None, Resource | None]
 """One object before and after a change; None where it is not."""
+
+
+_KEYS: Final[Mapping[type, str]] = {
+    FloatingPolicy: "floating_ip",
+    EgressPolicy: "egress_ip",
+    AllowPolicy: "allow",
+}
+"""What only nftables can do, by the manifest's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class TableEdit:
 def edits(changes: Sequence[Pair], tables: Tables, families: Sequence[int]) -> tuple[TableEdit, ...]:
     """What makes the tables carry out the policies that stand in them, changed as ``changes`` say.
 
-    Only FirewallBase, NetworkPolicy and PublishedPort count. Everything of ours that is
+    Only FirewallBase and what this backend supports count. Everything of ours that is
     not as it should be is put right too. Deleting the FirewallBase removes all that is ours.
     The result is in the order in which it is to be carried out.
 
@@ -67,14 +77,14 @@ def edits(changes: Sequence[Pair], tables: Tables, families: Sequence[int]) -> t
     before, after = _base(changes)
     if before and not after:
         return _all(tables, {place: {} for place in tables}, reversed(TABLES))
-    policies: dict[Key, NetworkPolicy | PublishedPort] = {
+    policies: dict[Key, Supported] = {
         policy.key: policy for policy in parse(tables, families) if not isinstance(policy, FirewallBase)
     }
     # All that go before all that come: what one leaves, such as a host port, another may take.
     for old, _ in changes:
-        if isinstance(old, NetworkPolicy | PublishedPort):
+        if isinstance(old, Supported):
             policies.pop(old.key, None)
-    policies |= {new.key: new for _, new in changes if isinstance(new, NetworkPolicy | PublishedPort)}
+    policies |= {new.key: new for _, new in changes if isinstance(new, Supported)}
     if not (after or policies) and all(table.is_empty for table in tables.values()):
         return ()
     mark = after.mark if after else mark_of(tables)
@@ -85,7 +95,11 @@ def unsupported(resources: Iterable[Resource]) -> tuple[Problem, ...]:
     """What of the wanted policies this backend cannot do, at the lines of the manifest that ask for it."""
     problems: list[Problem] = []
     for resource in resources:
-        if isinstance(resource, NetworkPolicy | PublishedPort):
+        key = _KEYS.get(type(resource))
+        if key:
+            message = f"{key} of {resource.subject} is not possible with the iptables backend"
+            problems.append(Problem(message, resource.source, "use --firewall nftables, or remove it"))
+        elif isinstance(resource, Supported):
             try:
                 rules_of(resource)
             except NetapplyError as error:

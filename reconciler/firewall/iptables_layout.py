@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from reconciler.errors import NetapplyError
 from reconciler.firewall.iptables_rules import PREFIX, Parameters, Rule
+from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort
 
 OWNER_COMMENT: Final = "netapply"
@@ -32,6 +33,8 @@ INPUT: Final = f"{PREFIX}INPUT"
 FORWARD: Final = f"{PREFIX}FORWARD"
 JUDGE: Final = f"{PREFIX}JUDGE"
 SPOOFED: Final = f"{PREFIX}SPOOFED"
+ARRIVED: Final = f"{PREFIX}ARRIVED"
+SOURCES: Final = f"{PREFIX}SOURCES"
 ROUTED: Final = f"{PREFIX}ROUTED"
 PASS: Final = f"{PREFIX}PASS"
 
@@ -40,6 +43,8 @@ TABLES: Final = ("raw", "mangle", "nat")
 
 CHAINS: Final[Mapping[tuple[str, str], str]] = {
     ("raw", GUARD): "PREROUTING",
+    ("mangle", ARRIVED): "PREROUTING",
+    ("mangle", SOURCES): "",
     ("mangle", INPUT): "INPUT",
     ("mangle", FORWARD): "FORWARD",
     ("mangle", JUDGE): "",
@@ -73,6 +78,9 @@ class Placed(NamedTuple):
     rule: Rule
 
 
+Supported = NetworkPolicy | PublishedPort | Opening
+"""The policies that this backend can carry out."""
+
 Layout = Mapping[tuple[int, str], Mapping[str, tuple[Rule, ...]]]
 """Family and table -> chain -> rules."""
 
@@ -92,7 +100,7 @@ def places(families: Iterable[int]) -> list[tuple[int, str]]:
     return [(family, table) for family in families for table in TABLES if (family, table) != (6, "raw")]
 
 
-def layout(policies: Iterable[NetworkPolicy | PublishedPort], mark: int, families: Iterable[int]) -> Layout:
+def layout(policies: Iterable[Supported], mark: int, families: Iterable[int]) -> Layout:
     """All chains that carry out the policies. Raises NetapplyError for a name that cannot stand in a rule."""
     wanted = tuple(families)
     ranked: dict[tuple[int, str, str], list[tuple[int, Rule]]] = defaultdict(list)
@@ -109,10 +117,12 @@ def layout(policies: Iterable[NetworkPolicy | PublishedPort], mark: int, familie
     }
 
 
-def rules_of(policy: NetworkPolicy | PublishedPort) -> tuple[Placed, ...]:
+def rules_of(policy: Supported) -> tuple[Placed, ...]:
     """All rules of one policy, in both families. Raises NetapplyError for a name that cannot stand in a rule."""
     if isinstance(policy, PublishedPort):
-        return (_of_port(policy),)
+        return tuple(_of_port(policy))
+    if isinstance(policy, Opening):
+        return tuple(_of_opening(policy))
     return tuple(placed for family in (4, 6) for placed in _of_network(policy, family))
 
 
@@ -148,6 +158,10 @@ def _fixed(mark: int) -> Iterator[Placed]:
     for family, icmp in ((4, "icmp"), (6, "icmpv6")):
         for chain in (PREROUTING, OUTPUT):
             yield fixed(family, "nat", chain, 1, Rule(PORTS, matches=_match("addrtype", "dst-type", "LOCAL")))
+        # New connections to the host from elsewhere: what comes over lo was judged when it was sent.
+        arrived = (*_state("NEW"), *_match("addrtype", "dst-type", "LOCAL"))
+        yield fixed(family, "mangle", ARRIVED, 0, Rule("RETURN", in_interface="lo"))
+        yield fixed(family, "mangle", ARRIVED, 1, Rule(SOURCES, matches=arrived))
         # Replies pass: a container on two networks may answer by either.
         yield fixed(family, "mangle", SPOOFED, 0, Rule("RETURN", matches=_match("conntrack", "ctdir", "REPLY")))
         yield fixed(family, "mangle", JUDGE, 50, Rule(PASS, goto=True, matches=_state("DNAT")))
@@ -169,28 +183,55 @@ def _state(states: str) -> tuple[tuple[str, Parameters], ...]:
     return _match("conntrack", "ctstate", states)
 
 
-def _of_port(port: PublishedPort) -> Placed:
-    label = _checked(_LABEL, port.container, port)
-    if port.protocol not in PROTOCOLS:
-        message = f"the protocol {port.protocol!r} cannot be published"
-        raise NetapplyError.of(message, port.source, f"one of: {', '.join(sorted(PROTOCOLS))}")
-    address = _checked(_ADDRESS, port.host_address, port)
-    wildcard = address == WILDCARDS[port.family]
+def _of_port(port: PublishedPort) -> Iterator[Placed]:
+    wildcard = _checked(_ADDRESS, port.host_address, port) == WILDCARDS[port.family]
     rule = Rule(
-        PASS if port.routed else "DNAT",
-        goto=port.routed,
-        destination="" if wildcard else _network(address),
-        protocol=port.protocol,
+        "",
+        destination="" if wildcard else _network(port.host_address),
+        protocol=_protocol(port),
         matches=_match(port.protocol, "dport", str(int(port.host_port))),
-        comment=label,
+        comment=_checked(_LABEL, port.container, port),
     )
+    sources = [_network(_checked(_ADDRESS, source, port)) for source in port.sources]
     if port.routed:
-        return Placed(port.family, "mangle", ROUTED, 10, rule)
+        for source in sources or [""]:
+            passed = rule._replace(target=PASS, goto=True, source=source)
+            yield Placed(port.family, "mangle", ROUTED, 10, passed)
+        return
+    for source in sources:
+        yield Placed(port.family, "mangle", SOURCES, 10, rule._replace(target="RETURN", source=source))
+    if sources:
+        yield Placed(port.family, "mangle", SOURCES, 20, rule._replace(target="DROP"))
     target = _checked(_ADDRESS, port.target_address, port)
     host = f"[{target}]" if port.family == 6 else target  # noqa: PLR2004  # the family
     parameters = (("to-destination", f"{host}:{int(port.target_port)}"),)
     # What is published at one address goes before what is published at all of them.
-    return Placed(port.family, "nat", PORTS, 20 if wildcard else 10, rule._replace(parameters=parameters))
+    rank = 20 if wildcard else 10
+    yield Placed(port.family, "nat", PORTS, rank, rule._replace(target="DNAT", parameters=parameters))
+
+
+def _of_opening(opening: Opening) -> Iterator[Placed]:
+    """A mark for what is opened; where the host's own rules would drop it, one rule there accepts what bears it."""
+    ports = str(int(opening.first)) if opening.first == opening.last else f"{int(opening.first)}:{int(opening.last)}"
+    rule = Rule(
+        PASS,
+        goto=True,
+        protocol=_protocol(opening),
+        matches=_match(opening.protocol, "dport", ports),
+        comment=_checked(_LABEL, opening.container, opening),
+    )
+    for source in opening.sources:
+        subnet = _network(_checked(_ADDRESS, source, opening))
+        yield Placed(6 if ":" in subnet else 4, "mangle", INPUT, 10, rule._replace(source=subnet))
+    if not opening.sources:
+        yield from (Placed(family, "mangle", INPUT, 10, rule) for family in (4, 6))
+
+
+def _protocol(policy: PublishedPort | Opening) -> str:
+    if policy.protocol not in PROTOCOLS:
+        message = f"the protocol {policy.protocol!r} cannot be published"
+        raise NetapplyError.of(message, policy.source, f"one of: {', '.join(sorted(PROTOCOLS))}")
+    return policy.protocol
 
 
 def _of_network(network: NetworkPolicy, family: int) -> Iterator[Placed]:
@@ -275,7 +316,7 @@ def _network(address: str) -> str:
     return ip_network(address, strict=False).with_prefixlen
 
 
-def _checked(form: re.Pattern[str], text: str, policy: NetworkPolicy | PublishedPort) -> str:
+def _checked(form: re.Pattern[str], text: str, policy: Supported) -> str:
     """The text, once it is sure that it cannot mean anything else in a rule."""
     if form.fullmatch(text) is None:
         message = f"{text!r} cannot stand in a rule of iptables"

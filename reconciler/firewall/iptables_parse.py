@@ -16,20 +16,25 @@ from reconciler.errors import NetapplyError
 from reconciler.firewall.iptables_layout import (
     CHAINS,
     FORWARD,
+    INPUT,
     JUDGE,
     PASS,
     PORTS,
     ROUTED,
+    SOURCES,
     SPOOFED,
     WILDCARDS,
     Layout,
+    Supported,
     is_label,
     jump_to,
     layout,
     rules_of,
 )
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, Tables
+from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import MARK, FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.spans import ordered
 
 BACKEND = "iptables"
 
@@ -38,7 +43,7 @@ _MODES = frozenset({"nat", "nat-unprotected", "routed", "isolated"})
 _NOTHING = Table()
 
 
-def parse(tables: Tables, families: Sequence[int]) -> list[FirewallBase | NetworkPolicy | PublishedPort]:
+def parse(tables: Tables, families: Sequence[int]) -> list[FirewallBase | Supported]:
     """The policies that our chains carry out, the FirewallBase first; nothing where nothing of ours stands.
 
     ``families`` are those of the host: 4, and 6 where it has IPv6.
@@ -97,13 +102,13 @@ def _in_bases(place: Place, table: Table, wanted: Mapping[str, tuple[Rule, ...]]
             yield f"{base} does not begin with its one jump to {expected.get(base, 'our chains')}"
 
 
-def _explained(tables: Tables, families: Sequence[int]) -> list[NetworkPolicy | PublishedPort]:
+def _explained(tables: Tables, families: Sequence[int]) -> list[Supported]:
     """The policies whose rules all stand; of two that say they are the same one, the first."""
     actual = {
         (*place, name): frozenset(rules) for place, table in tables.items() for name, rules in table.chains.items()
     }
-    found: dict[object, NetworkPolicy | PublishedPort] = {}
-    candidates: list[NetworkPolicy | PublishedPort] = [*_networks(tables, families), *_ports(tables)]
+    found: dict[object, Supported] = {}
+    candidates: list[Supported] = [*_networks(tables, families), *_ports(tables), *_openings(tables)]
     for policy in candidates:
         try:
             expected = [placed for placed in rules_of(policy) if placed.family in families]
@@ -177,22 +182,37 @@ def _by_label(
 
 def _ports(tables: Tables) -> Iterator[PublishedPort]:
     for family in (4, 6):
+        sources = _sources(_rules(tables, family, "mangle", SOURCES), "RETURN")
+        routed = _sources(_rules(tables, family, "mangle", ROUTED), PASS)
         for rule in _rules(tables, family, "nat", PORTS):
             target = dict(rule.parameters).get("to-destination", "")
-            yield from _port(family, rule, target)
-        for rule in _rules(tables, family, "mangle", ROUTED):
-            yield from _port(family, rule, "")
+            yield from _port(family, rule, target, sources.get(_without_source(rule), set()))
+        for bare, subnets in routed.items():
+            yield from _port(family, bare._replace(target=PASS), "", subnets)
 
 
-def _port(family: int, rule: Rule, target: str) -> Iterator[PublishedPort]:
-    options = dict(rule.matches[0][1]) if rule.matches else {}
+def _sources(rules: Iterable[Rule], target: str) -> dict[Rule, set[str]]:
+    """The sources of the rules that differ in nothing else; the rule without source and target is their key."""
+    found: dict[Rule, set[str]] = defaultdict(set)
+    for rule in rules:
+        if rule.target == target and rule.protocol and rule.matches:
+            found[_without_source(rule)].add(rule.source)
+    return found
+
+
+def _without_source(rule: Rule) -> Rule:
+    return rule._replace(target="", goto=False, source="", parameters=())
+
+
+def _port(family: int, rule: Rule, target: str, sources: Iterable[str]) -> Iterator[PublishedPort]:
     address, _, port = target.rpartition(":")
     try:
-        host_port = int(options.get("dport", ""))
+        host_port = int(_destination_ports(rule))
         routed = rule.target == PASS
         host_address = str(ip_address(rule.destination.partition("/")[0] or WILDCARDS[family]))
         target_address = host_address if routed else str(ip_address(address.strip("[]")))
         target_port = host_port if routed else int(port)
+        subnets = ordered(source for source in sources if source)
     except ValueError:
         return
     yield PublishedPort(
@@ -204,4 +224,25 @@ def _port(family: int, rule: Rule, target: str) -> Iterator[PublishedPort]:
         target_address=target_address,
         target_port=target_port,
         routed=routed,
+        sources=subnets,
     )
+
+
+def _destination_ports(rule: Rule) -> str:
+    return dict(rule.matches[0][1]).get("dport", "") if rule.matches else ""
+
+
+def _openings(tables: Tables) -> Iterator[Opening]:
+    """What is opened to all is so in each family; a source is of one."""
+    found: dict[Rule, set[str]] = defaultdict(set)
+    for family in (4, 6):
+        for bare, sources in _sources(_rules(tables, family, "mangle", INPUT), PASS).items():
+            found[bare] |= sources
+    for rule, sources in found.items():
+        first, _, last = _destination_ports(rule).partition(":")
+        try:
+            subnets = () if "" in sources else ordered(sources)
+            ports = (int(first), int(last or first))
+        except ValueError:
+            continue
+        yield Opening(rule.comment.partition("/")[0], rule.comment, rule.protocol, *ports, subnets)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reconciler.firewall.nftables_elements import Element, elements
+from reconciler.firewall.nftables_elements import Element, elements, united
 from reconciler.firewall.nftables_layout import BASE_CHAINS, MAPS, PATH, RULES, SETS, chains, declarations, fixed
-from reconciler.firewall.policy import MARK, FirewallBase, NetworkPolicy, PublishedPort
-from reconciler.state import Resource
+from reconciler.firewall.opening import Opening
+from reconciler.firewall.policy import MARK, FirewallBase, StackPolicy
+from reconciler.state import Key, Resource
 
 REBUILD = f"table {PATH}"
 """As the only stray: sets or maps of ours are not what they should be, the table is made anew."""
@@ -17,11 +18,12 @@ Pair = tuple[Resource | None, Resource | None]
 """One object before and after a change; None where it is not."""
 
 
-def transaction(changes: Sequence[Pair], base_present: bool) -> str:
+def transaction(changes: Sequence[Pair], base_present: bool, openings: Iterable[Opening] = ()) -> str:
     """The nft script that makes all changes, or none.
 
-    Only FirewallBase, NetworkPolicy and PublishedPort count. ``base_present``: the table
-    stands; else its fixed part is written first. Everything is removed before anything is
+    Only FirewallBase and what a stack asks for count. ``base_present``: the table
+    stands; else its fixed part is written first. ``openings`` are those that stand in it, for
+    one port may be opened by several. Everything is removed before anything is
     added, so a port may move from one container to another in one step. Deleting the
     FirewallBase deletes the table and all that is in it. The result is empty when there is
     nothing to do.
@@ -34,13 +36,29 @@ def transaction(changes: Sequence[Pair], base_present: bool) -> str:
     fresh = not base_present or (before is not None and REBUILD in before.strays)
     removed, added = _difference(changes)
     mark = after.mark if after else MARK
+    is_repair = bool(before and after) and not fresh
+    opened, open_now = _openings(changes, () if fresh else openings)
     lines: list[str] = []
     if fresh and (after or added):
         lines = [f"add table {PATH}", f"delete table {PATH}", fixed(mark).rstrip()]
-    elif not fresh:
-        lines = [*(_repair(before, mark) if before and after else ()), *_commands("delete", removed)]
-    lines += _commands("add", added)
+    elif before and is_repair:
+        lines = [*_repair(before, mark), *(f"flush set {PATH} {name}" for name in ("opened", "opened4", "opened6"))]
+        opened = frozenset()
+    if not fresh:
+        lines += _commands("delete", [*removed, *sorted(opened - open_now)])
+    lines += _commands("add", [*added, *sorted(open_now - opened)])
     return "\n".join([*lines, ""]) if lines else ""
+
+
+def _openings(changes: Sequence[Pair], standing: Iterable[Opening]) -> tuple[frozenset[Element], frozenset[Element]]:
+    """What all openings together open, before and after the changes."""
+    before: dict[Key, Opening] = {opening.key: opening for opening in standing}
+    after = dict(before)
+    for old, _ in changes:
+        if isinstance(old, Opening):
+            after.pop(old.key, None)
+    after |= {new.key: new for _, new in changes if isinstance(new, Opening)}
+    return united(before.values()), united(after.values())
 
 
 def _base(changes: Sequence[Pair]) -> tuple[FirewallBase | None, FirewallBase | None]:
@@ -64,7 +82,7 @@ def _difference(changes: Sequence[Pair]) -> tuple[list[Element], list[Element]]:
 
 
 def _elements(resource: Resource | None) -> frozenset[Element]:
-    return elements(resource) if isinstance(resource, NetworkPolicy | PublishedPort) else frozenset()
+    return elements(resource) if isinstance(resource, StackPolicy) else frozenset()
 
 
 def _commands(verb: str, found: Iterable[Element]) -> list[str]:

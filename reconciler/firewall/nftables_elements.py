@@ -7,12 +7,18 @@ or hashed: the owner can always be read back.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from reconciler.errors import NetapplyError
+from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.nftables_layout import COMMENT_MAX, MODES
-from reconciler.firewall.policy import NetworkPolicy, PublishedPort
+from reconciler.firewall.opening import Opening
+from reconciler.firewall.policy import NetworkPolicy, PublishedPort, StackPolicy
+from reconciler.firewall.spans import OpenSpan, disjoint
+from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 
 PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 """Protocol numbers (IANA), since nft would look the names up in a file."""
@@ -33,7 +39,8 @@ class Element(NamedTuple):
     def text(self) -> str:
         """The element as an ``add element`` command lists it."""
         value = f" : {self.value}" if self.value else ""
-        return f'{self.key} comment "{self.comment}"{value}'
+        comment = f' comment "{self.comment}"' if self.comment else ""
+        return f"{self.key}{comment}{value}"
 
 
 def is_label(comment: str) -> bool:
@@ -46,28 +53,103 @@ def quoted(interface: str) -> str:
     return f'"{interface}"'
 
 
-def elements(policy: NetworkPolicy | PublishedPort) -> frozenset[Element]:
+def elements(policy: StackPolicy) -> frozenset[Element]:
     """All elements of one policy.
 
     Raises NetapplyError where a name or an address cannot stand in a rule.
     """
-    return frozenset(_of_port(policy) if isinstance(policy, PublishedPort) else _of_network(policy))
+    match policy:
+        case PublishedPort():
+            return frozenset(_of_port(policy))
+        case NetworkPolicy():
+            return frozenset(_of_network(policy))
+        case Opening():
+            return frozenset(_of_opening(policy))
+        case FloatingPolicy():
+            return frozenset([_translated("floating", policy, policy.address, policy.target_address)])
+        case EgressPolicy():
+            return frozenset([_translated("egress", policy, policy.target_address, policy.address)])
+        case AllowPolicy():
+            return frozenset(_of_allow(policy))
+
+
+def united(openings: Iterable[Opening]) -> frozenset[Element]:
+    """The elements that open what these openings ask for together; they belong to none of them alone."""
+    spans = [OpenSpan(each.protocol, each.first, each.last, each.sources) for each in openings]
+    return frozenset(
+        Element(name, key, "", "")
+        for span in disjoint(spans)
+        for name, key in _opened("opened", "", (PROTOCOLS[span.protocol], span.first, span.last), span.sources)
+    )
 
 
 def _of_port(port: PublishedPort) -> list[Element]:
     label = _checked(_LABEL, port.container, port)
-    protocol = PROTOCOLS.get(port.protocol)
-    if protocol is None:
-        message = f"the protocol {port.protocol!r} cannot be published"
-        raise NetapplyError.of(message, port.source, f"one of: {', '.join(PROTOCOLS)}")
-    service = f"{protocol} . {int(port.host_port)}"
+    service = f"{_number(port.protocol, port)} . {int(port.host_port)}"
     address = _checked(_ADDRESS, port.host_address, port)
+    wildcard = address in {"0.0.0.0", "::"}  # noqa: S104  # compared, never bound
+    family = f"{port.family}_any" if wildcard else str(port.family)
+    key = service if wildcard else f"{address} . {service}"
+    found = [
+        Element(f"sources{family}", f"{_subnet_text(_checked(_ADDRESS, source, port))} . {key}", "", label)
+        for source in port.sources
+    ]
     if port.routed:
-        return [Element(f"routed{port.family}", f"{address} . {service}", "", label)]
+        return found or [Element(f"routed{family}", key, "", label)]
     target = f"{_checked(_ADDRESS, port.target_address, port)} . {int(port.target_port)}"
-    if address in {"0.0.0.0", "::"}:  # noqa: S104  # compared, never bound
-        return [Element(f"ports{port.family}_any", service, target, label)]
-    return [Element(f"ports{port.family}", f"{address} . {service}", target, label)]
+    found += [Element(f"limited{family}", key, "", label)] * bool(port.sources)
+    return [Element(f"ports{family}", key, target, label), *found]
+
+
+def _of_opening(opening: Opening) -> list[Element]:
+    label = _checked(_LABEL, opening.container, opening)
+    service = (_number(opening.protocol, opening), opening.first, opening.last)
+    sources = tuple(_checked(_ADDRESS, source, opening) for source in opening.sources)
+    found = _opened("openings", f"{quoted(holder(label))} . ", service, sources)
+    return [Element(name, key, "", label) for name, key in found]
+
+
+def holder(label: str) -> str:
+    """What tells one container's openings from another's: a digest that fits into an interface's name."""
+    return hashlib.sha256(label.encode()).hexdigest()[:15]
+
+
+def _opened(kind: str, head: str, service: tuple[int, int, int], sources: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Set and key of each element that opens a span of ports."""
+    tail = _service(*service)
+    if not sources:
+        return [(kind, f"{head}{tail}")]
+    return [(f"{kind}{6 if ':' in source else 4}", f"{head}{_subnet_text(source)} . {tail}") for source in sources]
+
+
+def _service(protocol_number: int, first: int, last: int) -> str:
+    ports = str(int(first)) if first == last else f"{int(first)}-{int(last)}"
+    return f"{protocol_number} . {ports}"
+
+
+def _translated(kind: str, policy: FloatingPolicy | EgressPolicy, key: str, value: str) -> Element:
+    label = _checked(_LABEL, policy.container, policy)
+    family = 6 if ":" in key else 4
+    return Element(f"{kind}{family}", _checked(_ADDRESS, key, policy), _checked(_ADDRESS, value, policy), label)
+
+
+def _of_allow(allow: AllowPolicy) -> list[Element]:
+    label = _checked(_LABEL, allow.network, allow)
+    interfaces = (allow.interface, allow.target_interface)
+    pair = " . ".join(quoted(_checked(_INTERFACE, name, allow)) for name in interfaces)
+    found = [Element("answered", pair, "", label)]
+    for protocol, first, last in allow.ports:
+        service = _service(_number(protocol, allow), first, last)
+        found.append(Element("allowed_ports", f"{pair} . {service}", "", label))
+    return found if allow.ports else [*found, Element("allowed", pair, "", label)]
+
+
+def _number(protocol: str, policy: PublishedPort | Opening | AllowPolicy) -> int:
+    number = PROTOCOLS.get(protocol)
+    if number is None:
+        message = f"the protocol {protocol!r} cannot be published"
+        raise NetapplyError.of(message, policy.source, f"one of: {', '.join(PROTOCOLS)}")
+    return number
 
 
 def _of_network(network: NetworkPolicy) -> list[Element]:
@@ -111,7 +193,7 @@ def _subnet_text(subnet: str) -> str:
     return address if length == ("128" if ":" in address else "32") else subnet
 
 
-def _checked(form: re.Pattern[str], text: str, policy: NetworkPolicy | PublishedPort) -> str:
+def _checked(form: re.Pattern[str], text: str, policy: StackPolicy) -> str:
     """The text, once it is sure that it cannot end the word it stands in."""
     if form.fullmatch(text) is None or len(text) > COMMENT_MAX:
         message = f"{text!r} cannot stand in a firewall rule"

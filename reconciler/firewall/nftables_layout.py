@@ -23,6 +23,7 @@ COMMENT_MAX: Final = 128
 
 _PORT4: Final = "ipv4_addr . inet_proto . inet_service"
 _PORT6: Final = "ipv6_addr . inet_proto . inet_service"
+_SERVICE: Final = "inet_proto . inet_service"
 
 SETS: Final[dict[str, str]] = {
     # Every network: its bridge, and the bridge twice (what enters and leaves by the same one).
@@ -41,8 +42,36 @@ SETS: Final[dict[str, str]] = {
     # Container address . protocol . port that a network of mode routed opens.
     "routed4": f"type {_PORT4}",
     "routed6": f"type {_PORT6}",
+    # Published ports that not everybody may use, at one host address and at any; and who may:
+    # source . port. The latter name the ports of networks of mode routed too.
+    "limited4": f"type {_PORT4}",
+    "limited4_any": f"type {_SERVICE}",
+    "limited6": f"type {_PORT6}",
+    "limited6_any": f"type {_SERVICE}",
+    "sources4": f"type ipv4_addr . {_PORT4}; flags interval",
+    "sources4_any": f"type ipv4_addr . {_SERVICE}; flags interval",
+    "sources6": f"type ipv6_addr . {_PORT6}; flags interval",
+    "sources6_any": f"type ipv6_addr . {_SERVICE}; flags interval",
+    # Ports of the host that are opened: to anybody, and by source.
+    "opened": f"type {_SERVICE}; flags interval",
+    "opened4": f"type ipv4_addr . {_SERVICE}; flags interval",
+    "opened6": f"type ipv6_addr . {_SERVICE}; flags interval",
+    # Who asks for them. Two containers may open the same port, and elements of an interval set
+    # may not overlap, so each has elements of its own here, told apart by a digest of its name.
+    # No rule looks here; the three sets above hold the union of these.
+    "openings": f"type ifname . {_SERVICE}; flags interval",
+    "openings4": f"type ifname . ipv4_addr . {_SERVICE}; flags interval",
+    "openings6": f"type ifname . ipv6_addr . {_SERVICE}; flags interval",
+    # From bridge . to bridge: connections that are allowed between two networks, all or by
+    # port; and every such pair, for the answers.
+    "allowed": "type ifname . ifname",
+    "allowed_ports": f"type ifname . ifname . {_SERVICE}; flags interval",
+    "answered": "type ifname . ifname",
 }
 """Name and declaration of every set."""
+
+LEDGERS: Final = frozenset({"openings", "openings4", "openings6"})
+"""Sets that no rule looks at: who asked for what."""
 
 MAPS: Final[dict[str, str]] = {
     # Published ports: at one host address, and at any.
@@ -58,6 +87,12 @@ MAPS: Final[dict[str, str]] = {
     "outward6": "type ifname : verdict",
     "snat4": "type ifname : ipv4_addr",
     "snat6": "type ifname : ipv6_addr",
+    # Host address -> container: everything that is sent to it.
+    "floating4": "type ipv4_addr : ipv4_addr",
+    "floating6": "type ipv6_addr : ipv6_addr",
+    # Container address -> the host address that it leaves with, before what its network says.
+    "egress4": "type ipv4_addr : ipv4_addr",
+    "egress6": "type ipv6_addr : ipv6_addr",
 }
 """Name and declaration of every map."""
 
@@ -76,11 +111,18 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
     # them itself, but not on a bridge with route_localnet, and not once DNAT has rewritten them.
     "guard": ('iifname != "lo" ip daddr 127.0.0.0/8 drop',),
     # A link-local source cannot be forwarded to where DNAT would send it.
-    "prerouting": ("ip6 saddr fe80::/10 return", "fib daddr type local jump ports"),
+    "prerouting": ("ip6 saddr fe80::/10 return", "fib daddr type local jump sources"),
     # The kernel drops an answer to ::1 from a bridge (IPv6 has no route_localnet). Without this
     # a client would wait instead of turning to 127.0.0.1 at once.
     "output": ("ip6 daddr ::1 return", "fib daddr type local jump ports"),
-    "input": ("iifname @bridges jump spoofed",),
+    # What is opened bears our mark; where the host's own chain would drop it, one rule there
+    # accepts what bears it.
+    "input": (
+        "iifname @bridges jump spoofed",
+        "meta l4proto . th dport @opened goto pass",
+        "ip saddr . meta l4proto . th dport @opened4 goto pass",
+        "ip6 saddr . meta l4proto . th dport @opened6 goto pass",
+    ),
     "forward": ("iifname @bridges goto judge", "oifname @bridges goto judge"),
     "postrouting": (
         # A member that reaches itself or its neighbour through a host address must see the
@@ -91,10 +133,22 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "oifname @bridges ip saddr 127.0.0.0/8 masquerade",
         "iifname @bridges oifname != @bridges jump outward",
     ),
+    # Only from outside and from containers: the host itself comes by output. A first packet
+    # that is dropped here leaves no connection, so the next one comes here again.
+    "sources": (
+        "ip daddr . meta l4proto . th dport @limited4 ip saddr . ip daddr . meta l4proto . th dport != @sources4 drop",
+        "meta l4proto . th dport @limited4_any ip saddr . meta l4proto . th dport != @sources4_any drop",
+        "ip6 daddr . meta l4proto . th dport @limited6 ip6 saddr . ip6 daddr . meta l4proto . th dport != @sources6 drop",
+        "meta l4proto . th dport @limited6_any ip6 saddr . meta l4proto . th dport != @sources6_any drop",
+        "goto ports",
+    ),
+    # What is said of one address goes before what is said of all.
     "ports": (
         "dnat ip to ip daddr . meta l4proto . th dport map @ports4",
+        "dnat ip to ip daddr map @floating4",
         "dnat ip to meta l4proto . th dport map @ports4_any",
         "dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6",
+        "dnat ip6 to ip6 daddr map @floating6",
         "dnat ip6 to meta l4proto . th dport map @ports6_any",
     ),
     "judge": (
@@ -102,11 +156,15 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         # 4861 7.1) passes also between members kept apart, for duplicate address detection.
         "iifname . oifname @loops iifname != @apart goto pass",
         "iifname . oifname @loops icmpv6 type { 135, 136 } ip6 hoplimit 255 goto pass",
+        "iifname @bridges jump spoofed",
+        # Before internal networks are shut: one may be allowed to reach another, or be reached.
+        "iifname . oifname @allowed goto pass",
+        "iifname . oifname . meta l4proto . th dport @allowed_ports goto pass",
+        "oifname . iifname @answered ct direction reply ct state established,related goto pass",
         # Before anything is let pass as established, so that a network made internal, or icc
         # switched off, also ends what flows already.
         "iifname @internal drop",
         "oifname @internal drop",
-        "iifname @bridges jump spoofed",
         "ct status dnat goto pass",
         "iifname . oifname @loops drop",
         "ct state established,related goto pass",
@@ -132,10 +190,14 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "meta l4proto { 1, 58 } goto pass",
         "ip daddr . meta l4proto . th dport @routed4 goto pass",
         "ip6 daddr . meta l4proto . th dport @routed6 goto pass",
+        "ip saddr . ip daddr . meta l4proto . th dport @sources4 goto pass",
+        "ip6 saddr . ip6 daddr . meta l4proto . th dport @sources6 goto pass",
         "drop",
     ),
     "pass": ("meta mark set meta mark | %(mark)#x accept",),
     "outward": (
+        "snat ip to ip saddr map @egress4",
+        "snat ip6 to ip6 saddr map @egress6",
         "meta nfproto ipv4 iifname vmap @outward4",
         "meta nfproto ipv6 iifname vmap @outward6",
     ),

@@ -131,7 +131,7 @@ def _text(value: Any) -> str | None:
             return " . ".join(text for text in texts if text) if all(texts) else None
         case {"prefix": {"addr": str(address), "len": int(length)}}:
             return f"{address}/{length}"
-        case {"range": [str(first), str(last)]}:
+        case {"range": [str(first), str(last)]} | {"range": [int(first), int(last)]}:
             return f"{first}-{last}"
     return _verdict_text(value)
 

@@ -7,30 +7,28 @@ whose chains are not what we write, is not intact.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from reconciler.errors import NetapplyError
 from reconciler.firewall.nftables import REBUILD
-from reconciler.firewall.nftables_elements import PROTOCOLS, Element, elements, is_label
-from reconciler.firewall.nftables_layout import MODES, PATH
+from reconciler.firewall.nftables_candidates import candidates
+from reconciler.firewall.nftables_elements import Element, elements, united
+from reconciler.firewall.nftables_layout import PATH
 from reconciler.firewall.nftables_listing import Digests, Listing
-from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.opening import Opening
+from reconciler.firewall.policy import FirewallBase, StackPolicy
 
 BACKEND = "nftables"
-
-_PROTOCOL_NAMES = {str(number): name for name, number in PROTOCOLS.items()}
-_MODE_NAMES = {verdict: mode for mode, verdict in MODES.items()}
 
 
 KNOWN: frozenset[Digests] = frozenset(
     {
         # nftables 1.0.6
         Digests(
-            "fd5930120e593d23cdcf2dcdf2117b284da10c1cff0e217ba628415c8cca5b22",
-            "3b5e140661584a10a8b67f2e3b829d4fe2bf92069fc9c1d065c84aee8c7bc0a9",
+            "3792cc88a844db1ff2b8472c5f545bc92cfa3313687cfa661adbca980429eb94",
+            "a074ff9c43f5a8287bac7a84dfc90d81a372f9c43142e1f3c9acdd843f308f5e",
         ),
     }
 )
@@ -43,9 +41,7 @@ def digests(listing: Mapping[str, Any]) -> Digests:
     return Listing(listing).digests()
 
 
-def parse(
-    listing: Mapping[str, Any], references: AbstractSet[Digests]
-) -> list[FirewallBase | NetworkPolicy | PublishedPort]:
+def parse(listing: Mapping[str, Any], references: AbstractSet[Digests]) -> list[FirewallBase | StackPolicy]:
     """The policies that the listed table carries out; the FirewallBase is always the first.
 
     ``listing`` is the JSON of ``list table inet netapply`` with numeric output, and
@@ -57,19 +53,18 @@ def parse(
     found = table.digests()
     if table.alien or found.sets not in {reference.sets for reference in references}:
         return [FirewallBase(BACKEND, intact=False, mark=table.mark, strays=(REBUILD,))]
-    policies, strays = _explained(table.elements)
+    policies, strays, is_whole = _explained(table.elements)
     strays += table.others
-    intact = not strays and found in references
+    intact = is_whole and not strays and found in references
     return [FirewallBase(BACKEND, intact=intact, mark=table.mark, strays=tuple(strays)), *policies]
 
 
-def _explained(found: list[Element]) -> tuple[list[NetworkPolicy | PublishedPort], list[str]]:
-    """The policies whose elements are all there, and what they do not account for."""
+def _explained(found: list[Element]) -> tuple[list[StackPolicy], list[str], bool]:
+    """The policies whose elements are all there, what they do not account for, and whether they lack nothing shared."""
     actual = frozenset(found)
     explained: set[Element] = set()
-    policies: list[NetworkPolicy | PublishedPort] = []
-    candidates: list[NetworkPolicy | PublishedPort] = [*_networks(found), *_ports(found)]
-    for policy in candidates:
+    policies: list[StackPolicy] = []
+    for policy in candidates(found):
         try:
             expected = elements(policy)
         except NetapplyError:
@@ -78,85 +73,11 @@ def _explained(found: list[Element]) -> tuple[list[NetworkPolicy | PublishedPort
         if expected <= actual:
             explained |= expected
             policies.append(policy)
-    return policies, [_stray(element) for element in found if element not in explained]
+    shared = united(policy for policy in policies if isinstance(policy, Opening))
+    explained |= shared
+    strays = [_stray(element) for element in found if element not in explained]
+    return policies, strays, shared <= actual
 
 
 def _stray(element: Element) -> str:
     return f"element {PATH} {element.set_name} {{ {element.key} }}"
-
-
-def _ports(found: Iterable[Element]) -> Iterable[PublishedPort]:
-    for element in found:
-        if element.set_name.startswith(("ports", "routed")) and is_label(element.comment):
-            port = _port(element)
-            if port is not None:
-                yield port
-
-
-def _port(element: Element) -> PublishedPort | None:
-    *address, protocol_number, host_port = element.key.split(" . ")
-    family6 = "6" in element.set_name
-    protocol = _PROTOCOL_NAMES.get(protocol_number)
-    if protocol is None:
-        return None
-    wildcard = "::" if family6 else "0.0.0.0"  # noqa: S104  # a policy's word, never bound
-    host_address = address[0] if address else wildcard
-    routed = element.set_name.startswith("routed")
-    target_address, _, target_port = (f"{host_address} . {host_port}" if routed else element.value).partition(" . ")
-    return PublishedPort(
-        owner=element.comment.partition("/")[0],
-        container=element.comment,
-        protocol=protocol,
-        host_address=host_address,
-        host_port=int(host_port),
-        target_address=target_address,
-        target_port=int(target_port),
-        routed=routed,
-    )
-
-
-def _networks(found: list[Element]) -> Iterable[NetworkPolicy]:
-    index = {(element.set_name, element.key, element.comment): element.value for element in found}
-    subnets: dict[tuple[str, str], list[str]] = defaultdict(list)
-    trusted: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for set_name, key, comment in index:
-        if set_name.startswith("homes"):
-            bridge, _, subnet = key.partition(" . ")
-            if (f"networks{set_name[-1]}", subnet, comment) in index:
-                subnets[bridge, comment].append(subnet)
-        elif set_name == "trusted":
-            interface, _, bridge = key.partition(" . ")
-            trusted[bridge, comment].append(interface.strip('"'))
-    for set_name, bridge, comment in index:
-        loop = ("loops", f"{bridge} . {bridge}", comment)
-        if set_name == "bridges" and is_label(comment) and loop in index:
-            place = (bridge, comment)
-            yield _network(place, index, tuple(subnets[place]), tuple(sorted(trusted[place])))
-
-
-def _network(
-    place: tuple[str, str],
-    index: Mapping[tuple[str, str, str], str],
-    subnets: tuple[str, ...],
-    trusted: tuple[str, ...],
-) -> NetworkPolicy:
-    bridge, label = place
-    return NetworkPolicy(
-        owner=label.partition("/")[0],
-        network=label,
-        interface=bridge.strip('"'),
-        subnets=tuple(sorted(_with_length(subnet) for subnet in subnets)),
-        internal=("internal", *place) in index,
-        icc=("apart", *place) not in index,
-        masquerade4=("outward4", *place) in index,
-        masquerade6=("outward6", *place) in index,
-        snat4=index.get(("snat4", *place), ""),
-        snat6=index.get(("snat6", *place), ""),
-        mode4=_MODE_NAMES.get(index.get(("inward4", *place), ""), "nat"),
-        mode6=_MODE_NAMES.get(index.get(("inward6", *place), ""), "nat"),
-        trusted_interfaces=trusted,
-    )
-
-
-def _with_length(subnet: str) -> str:
-    return subnet if "/" in subnet else f"{subnet}/{128 if ':' in subnet else 32}"

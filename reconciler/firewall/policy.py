@@ -6,35 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from reconciler.actions import Action, Firewall
 from reconciler.errors import Source
+from reconciler.firewall.allow import AllowPolicy
+from reconciler.firewall.opening import Opening, origins
+from reconciler.firewall.transaction import ByTransaction
+from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 from reconciler.state import HOST_OWNER, Key, Kind, subject_of
 
 MARK = 0x02000000
 """The mark bit of traffic that we accepted, clear of the bits of netavark, CNI and Kubernetes."""
 
 
-class _ByTransaction:
-    """The backend turns changes of these into one transaction; there is no single step."""
-
-    __slots__ = ()
-
-    @property
-    def sandbox(self) -> str:
-        return ""
-
-    def create(self) -> tuple[Action, ...]:
-        return (Firewall(),)
-
-    def update(self, before: Any) -> tuple[Action, ...]:  # noqa: ARG002  # the protocol's argument
-        return (Firewall(),)
-
-    def delete(self) -> tuple[Action, ...]:
-        return (Firewall(),)
-
-
 @dataclass(frozen=True, slots=True)
-class FirewallBase(_ByTransaction):
+class FirewallBase(ByTransaction):
     """The shared table's fixed chains. ``intact``: observed chains are what we would write.
 
     ``strays``: what else was found in our table, in the backend's own words, for the repair.
@@ -70,11 +54,12 @@ class FirewallBase(_ByTransaction):
 
 
 @dataclass(frozen=True, slots=True)
-class HostAccept(_ByTransaction):
-    """One rule of ours at the head of a foreign chain: it accepts what our mark is on.
+class HostAccept(ByTransaction):
+    """One rule of ours in a foreign chain, before all that would drop: it accepts what our mark is on.
 
     ``engine`` is ``nft`` (a native table), ``iptables-nft`` or ``iptables-legacy``;
-    ``family`` is nft's word (``ip``, ``ip6``, ``inet``).
+    ``family`` is nft's word (``ip``, ``ip6``, ``inet``). ``hook`` is ``forward`` for what
+    containers send and receive, ``input`` for what is opened to containers in host mode.
     """
 
     engine: str
@@ -82,8 +67,9 @@ class HostAccept(_ByTransaction):
     table: str
     chain: str
     mark: int = MARK
+    hook: str = "forward"
     source: Source | None = field(default=None, compare=False)
-    live: ClassVar[frozenset[str]] = frozenset({"mark"})
+    live: ClassVar[frozenset[str]] = frozenset({"mark", "hook"})
 
     @property
     def owner(self) -> str:
@@ -101,7 +87,8 @@ class HostAccept(_ByTransaction):
         return ()
 
     def describe(self) -> str:
-        return f"accept our traffic in the host's {self.family} {self.table} {self.chain} ({self.engine})"
+        what = "what is opened" if self.hook == "input" else "our traffic"
+        return f"accept {what} in the host's {self.family} {self.table} {self.chain} ({self.engine})"
 
     def record(self) -> Mapping[str, Any]:
         return {
@@ -114,7 +101,7 @@ class HostAccept(_ByTransaction):
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkPolicy(_ByTransaction):
+class NetworkPolicy(ByTransaction):
     """Who may talk from, to and within one bridge network.
 
     ``network`` is ``stack/key``; ``subnets`` are its subnets, both families.
@@ -191,12 +178,14 @@ class NetworkPolicy(_ByTransaction):
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedPort(_ByTransaction):
+class PublishedPort(ByTransaction):
     """One published port of one family.
 
     ``container`` is ``stack/name``. ``host_address`` is ``0.0.0.0`` or ``::`` for every
     address of the host. ``routed``: no translation, the target port is opened for direct
-    access, and ``host_address``, ``host_port`` are the container's own.
+    access, and ``host_address``, ``host_port`` are the container's own. ``sources``: subnets
+    of that family from which it may be used, disjoint and sorted; empty: from everywhere.
+    The host itself may always.
     """
 
     owner: str
@@ -208,7 +197,8 @@ class PublishedPort(_ByTransaction):
     target_port: int
     routed: bool = False
     source: Source | None = field(default=None, compare=False)
-    live: ClassVar[frozenset[str]] = frozenset({"target_address", "target_port"})
+    sources: tuple[str, ...] = ()
+    live: ClassVar[frozenset[str]] = frozenset({"target_address", "target_port", "sources"})
 
     @property
     def family(self) -> int:
@@ -231,11 +221,11 @@ class PublishedPort(_ByTransaction):
     def describe(self) -> str:
         name = self.container.partition("/")[2]
         if self.routed:
-            return f"open {self.target_port}/{self.protocol} of {name} at its own address"
+            return f"open {self.target_port}/{self.protocol} of {name} at its own address, {origins(self.sources)}"
         wildcard = self.host_address in {"0.0.0.0", "::"}  # noqa: S104  # compared, never bound
         host = f"[{self.host_address}]" if self.family == 6 else self.host_address  # noqa: PLR2004  # the family
         where = ("[::]:" if self.family == 6 else "") if wildcard else f"{host}:"  # noqa: PLR2004  # the family
-        return f"publish {where}{self.host_port}/{self.protocol} -> {name}:{self.target_port}, any source"
+        return f"publish {where}{self.host_port}/{self.protocol} -> {name}:{self.target_port}, {origins(self.sources)}"
 
     def record(self) -> Mapping[str, Any]:
         return {
@@ -246,7 +236,11 @@ class PublishedPort(_ByTransaction):
             "target_address": self.target_address,
             "target_port": self.target_port,
             "routed": self.routed,
+            "sources": list(self.sources),
         }
 
 
-Policy = FirewallBase | HostAccept | NetworkPolicy | PublishedPort
+StackPolicy = NetworkPolicy | PublishedPort | Opening | FloatingPolicy | EgressPolicy | AllowPolicy
+"""What a stack asks of the firewall; a backend writes these and reads them back."""
+
+Policy = FirewallBase | HostAccept | StackPolicy

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.policy import FirewallBase, StackPolicy
 from reconciler.state import Resource
 
 BACKENDS = ("nftables", "iptables")
 
-Held = FirewallBase | NetworkPolicy | PublishedPort
+Held = FirewallBase | StackPolicy
 Pair = tuple[Resource | None, Resource | None]
 """One object before and after a change; None where it is not."""
 
@@ -32,7 +32,7 @@ def combined(chosen: Sequence[Held], other: Sequence[Held]) -> tuple[Held, ...]:
     return (*kept, *bases, *left)
 
 
-def missing(chosen: Sequence[Held], other: Sequence[Held]) -> tuple[NetworkPolicy | PublishedPort, ...]:
+def missing(chosen: Sequence[Held], other: Sequence[Held]) -> tuple[StackPolicy, ...]:
     """The policies that only the other backend holds."""
     keys = {policy.key for policy in chosen}
     return tuple(policy for policy in other if not isinstance(policy, FirewallBase) and policy.key not in keys)
@@ -59,7 +59,7 @@ def still_valid(pairs: Iterable[Pair], held: Sequence[Held]) -> list[Pair]:
     found: list[Pair] = []
     for before, after in pairs:
         subject = before or after
-        if isinstance(subject, NetworkPolicy | PublishedPort):
+        if isinstance(subject, StackPolicy):
             present = by_key.get(subject.key)
             if present is not None or after is not None:
                 found.append((present, after))

@@ -6,24 +6,22 @@ Whoever changes anything holds the host's lock.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import select
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import reconciler
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import listeners
+from reconciler.kernel import agent_data, listeners
+from reconciler.kernel.agent_data import JOBS, NAMES, PINS
 from reconciler.kernel.agent_protocol import (
-    DATA_DIRECTORY,
     LOCK_FILE,
     LOG_FILE,
     READY,
@@ -34,7 +32,6 @@ from reconciler.kernel.agent_protocol import (
     encode,
     unix_socket,
 )
-from reconciler.kernel.files import write_private
 from reconciler.kernel.processes import (
     CLEAN_ENVIRONMENT,
     Identified,
@@ -50,11 +47,22 @@ from reconciler.state import Resource
 Pin = tuple[str, str, int]
 """Protocol, address, port."""
 
-_START_SECONDS = 5.0
+_START_SECONDS = 30.0
+"""It says that it is ready after it opened what the files say; one that dies is noticed at once."""
+
 _STOP_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
+_LOAD_SECONDS, _LESS_SECONDS = 30.0, 5.0
 _BLOCK = 1 << 20
 _MODULE = "reconciler.agent"
+
+
+class Served(NamedTuple):
+    """Where a resolver stands: the inode of its namespace, its port, the generation of the rules that lead to it."""
+
+    inode: int
+    port: int
+    rules: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,12 @@ class AgentStatus:
     pid: int
     version: int
     pins: dict[str, tuple[Pin, ...]]
+    names: dict[str, Served] = field(default_factory=dict)
+    """The containers whose names are answered."""
+    generations: dict[str, str] = field(default_factory=dict)
+    """Of the data of each stack."""
+    jobs: frozenset[str] = frozenset()
+    """The containers whose end it waits for."""
 
 
 def status(run_directory: Path) -> AgentStatus | None:
@@ -71,14 +85,28 @@ def status(run_directory: Path) -> AgentStatus | None:
     try:
         said = _ask(run_directory, {"command": "status"})
         pins = {stack_name: tuple(_pin(item) for item in items) for stack_name, items in said["pins"].items()}
-        return AgentStatus(int(said["pid"]), int(said["version"]), pins)
+        names = {container: Served(*map(int, where)) for container, where in said.get("names", {}).items()}
+        generations = dict(said.get("generations", {}))
+        jobs = frozenset(map(str, said.get("jobs", ())))
+        return AgentStatus(int(said["pid"]), int(said["version"]), pins, names, generations, jobs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def resources(run_directory: Path, current: AgentStatus | None) -> list[Resource]:
-    """The agent and what it holds, as observed; a stack whose file stands with no port held, too."""
-    pins = dict.fromkeys(_stacks_with_files(run_directory), ())
+def resources(
+    run_directory: Path, current: AgentStatus | None, data: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Resource]:
+    """The agent and the ports that it holds, as observed; a stack whose file says so with no port held, too.
+
+    ``data`` are those of all stacks, where they have been read already.
+    """
+    data = agent_data.read_all(run_directory) if data is None else data
+    # A file of nothing is one that nobody could read.
+    pins = {
+        name: ()
+        for name, sections in data.items()
+        if PINS in sections or not (sections.get(NAMES) or sections.get(JOBS))
+    }
     held = {**pins, **(current.pins if current else {})}
     found: list[Resource] = [Agent(version=current.version)] if current else []
     return [*found, *(HeldPorts(stack_name, tuple(sorted(pins))) for stack_name, pins in sorted(held.items()))]
@@ -128,31 +156,38 @@ def forget_dead(run_directory: Path) -> None:
 def _remove_files(run_directory: Path) -> None:
     for name in (SOCKET_FILE, LOG_FILE, LOCK_FILE):
         (run_directory / name).unlink(missing_ok=True)
-    _remove_empty(run_directory / DATA_DIRECTORY)
+    agent_data.remove_empty(run_directory)
 
 
 def load(run_directory: Path, stack_name: str, pins: Sequence[Pin]) -> None:
-    """Give the agent a stack's host ports to hold; none: it forgets the stack.
+    """Give the agent a stack's host ports to hold; none: it lets go of them.
 
     The file comes first, so that an agent started later holds them too. Raises NetapplyError with
     one problem for each port that another program has, or where no agent answers.
     """
-    directory = run_directory / DATA_DIRECTORY
-    file = directory / f"{stack_name}.json"
-    generation = ""
-    if pins:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        content = json.dumps(sorted(pins))
-        generation = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
-        write_private(file, f'{{"generation": "{generation}", "pins": {content}}}\n')
-    else:
-        file.unlink(missing_ok=True)
+    sections = {**agent_data.read(run_directory, stack_name), PINS: sorted(pins)}
+    give(run_directory, stack_name, sections, less=not pins)
+
+
+def give(
+    run_directory: Path, stack_name: str, sections: Mapping[str, Any], *, less: bool, doubted: Sequence[str] = ()
+) -> None:
+    """Give the agent a stack's data and wait until it serves them; ``less``: no agent is needed to serve less.
+
+    It looks again at what it has in the sandboxes of ``doubted`` containers. Raises NetapplyError with a problem for
+    each thing that it cannot do.
+    """
+    generation = agent_data.write(run_directory, stack_name, sections)
+    request = {"command": "load", "stack": stack_name, "generation": generation, "doubted": list(doubted)}
     try:
-        answer = _ask(run_directory, {"command": "load", "stack": stack_name, "generation": generation})
+        answer = _ask(run_directory, request, _LESS_SECONDS if less else _LOAD_SECONDS)
     except (OSError, ValueError) as error:
-        if not pins and _owner(run_directory) is None:
-            _remove_empty(directory)
-            return  # nobody holds anything
+        if less and isinstance(error, TimeoutError):
+            # It hangs, so it serves nobody; but what it has open keeps namespaces alive.
+            stop(run_directory)
+        if less and _owner(run_directory) is None:
+            agent_data.remove_empty(run_directory)
+            return  # nobody serves anything
         message = f"the agent does not answer: {error}"
         raise NetapplyError.of(message, hint="run up again, which starts a new one") from None
     if "error" in answer:
@@ -161,14 +196,13 @@ def load(run_directory: Path, stack_name: str, pins: Sequence[Pin]) -> None:
         raise NetapplyError(_problems(answer["failures"]))
 
 
-def _remove_empty(directory: Path) -> None:
-    with suppress(OSError):  # a stack's data still stand there
-        directory.rmdir()
-
-
 def _problems(failures: Iterable[Message]) -> Iterable[Problem]:
     foreign = listeners.all_listeners()
     for failure in failures:
+        if "container" in failure:
+            name = failure["container"].partition("/")[2]
+            yield Problem(f"the names of container {name} cannot be served: {failure['message']}")
+            continue
         protocol, address, port = _pin(failure["pin"])
         others = [each for each in foreign if each.occupies(protocol, address, port)]
         by = f" by {listeners.owner_of(others[0].inode)}" if others else ""
@@ -184,19 +218,11 @@ def _pin(item: Any) -> Pin:
     return str(protocol), str(address), int(port)
 
 
-def _stacks_with_files(run_directory: Path) -> list[str]:
-    try:
-        names = os.listdir(run_directory / DATA_DIRECTORY)  # noqa: PTH208 - only the names are wanted
-    except FileNotFoundError:
-        return []
-    return sorted(name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith("."))
-
-
-def _ask(run_directory: Path, request: Message) -> Message:
+def _ask(run_directory: Path, request: Message, seconds: float | None = None) -> Message:
     """The agent's answer. Raises OSError where none comes, ValueError for one that is none."""
     connection, address, descriptor = unix_socket(os.fspath(run_directory))
     try:
-        connection.settimeout(_ANSWER_SECONDS)
+        connection.settimeout(seconds or _ANSWER_SECONDS)
         connection.connect(address)
         connection.sendall(encode(request))
         return decode(_line(connection))

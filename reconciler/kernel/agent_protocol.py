@@ -38,11 +38,11 @@ def decode(line: bytes) -> Message:
     return message
 
 
-def unix_socket(run_directory: str) -> tuple[socket.socket, str, int]:
-    """A Unix socket, the address of the agent's in that run folder, and a descriptor to close after using it.
+def unix_socket(run_directory: str, file_name: str = SOCKET_FILE) -> tuple[socket.socket, str, int]:
+    """A Unix socket, the address of that file in that run folder, and a descriptor to close after using it.
 
     An address of a Unix socket has 107 bytes (unix(7)), too few for some run folders; through a
     descriptor of the folder it is always short.
     """
     descriptor = os.open(run_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return socket.socket(socket.AF_UNIX), f"/proc/self/fd/{descriptor}/{SOCKET_FILE}", descriptor
+    return socket.socket(socket.AF_UNIX), f"/proc/self/fd/{descriptor}/{file_name}", descriptor

@@ -1,7 +1,6 @@
-"""Removes connection tracking entries of published ports that changed.
+"""Removes connection tracking entries that a change of policy ends (``firewall.flows`` says which).
 
-A flow keeps the translation that it began with, so a UDP client with a fixed port would
-talk to the old container for ever. The few messages of ctnetlink that this needs are coded
+The few messages of ctnetlink that this needs are coded
 here: pyroute2 takes 120 ms to import, and decodes every attribute of every entry.
 (linux/netfilter/nfnetlink_conntrack.h)
 """
@@ -13,10 +12,11 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from reconciler.errors import NetapplyError
-from reconciler.firewall.policy import PublishedPort
+from reconciler.firewall.flows import Ended, Flow, Way
+from reconciler.kernel.netlink import RouteSocket, addresses
+from reconciler.netlink.encode import packed
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _STRICT, _SO_RCVBUFFORCE = 270, 12, 33
@@ -30,32 +30,8 @@ _SOURCES = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}
 """CTA_IP_V4_SRC and _DST, CTA_IP_V6_SRC and _DST."""
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _TYPE = 0x3FFF
-_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _ATTEMPTS = 5
-
-
-class Flow(NamedTuple):
-    """Which entries are meant: those of a published port.
-
-    ``address`` is the host's, ``0.0.0.0`` or ``::`` for any. ``target``: container address
-    and port that the entries lead to; None for those that lead nowhere else, because the
-    port was not published when they began.
-    """
-
-    protocol: str
-    address: str
-    port: int
-    target: tuple[str, int] | None
-
-
-def flow_of(port: PublishedPort) -> Flow:
-    """What went through a port that goes or moves."""
-    return Flow(port.protocol, port.host_address, port.host_port, (port.target_address, port.target_port))
-
-
-def untranslated(port: PublishedPort) -> Flow:
-    """What went to the host itself before a port was published; it would go on doing so."""
-    return flow_of(port)._replace(target=None)
 
 
 def remove(flows: Iterable[Flow]) -> int:
@@ -64,55 +40,30 @@ def remove(flows: Iterable[Flow]) -> int:
     Entries of other ports, and of the same port to another target, stay. One that ends by
     itself meanwhile is no error. Raises NetapplyError where the kernel refuses.
     """
-    wanted = _Wanted(flows)
-    if not wanted.flows:
+    listed = list(flows)
+    if not listed:
         return 0
+    wanted = Ended(listed, _local_addresses())
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as netlink:
             netlink.setsockopt(_SOL_NETLINK, _STRICT, 1)
             netlink.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 4 << 20)
-            return sum(_remove_family(netlink, family, wanted) for family in wanted.families)
+            return sum(_remove_family(netlink, _FAMILIES[family], wanted) for family in wanted.families)
     except OSError as error:
         message = f"connections of changed ports could not be cut: {error.strerror or error}"
         raise NetapplyError.of(message, hint="run as root, on a kernel with nf_conntrack and ctnetlink") from None
 
 
-class _Wanted:
-    """The flows, to be looked up by what an entry begins with."""
-
-    def __init__(self, flows: Iterable[Flow]) -> None:
-        self.flows: dict[tuple[int, int, bytes], set[tuple[bytes, int] | None]] = {}
-        self.families: set[int] = set()
-        for flow in flows:
-            family = socket.AF_INET6 if ":" in flow.address else socket.AF_INET
-            address = socket.inet_pton(family, flow.address)
-            target = (socket.inet_pton(family, flow.target[0]), flow.target[1]) if flow.target else None
-            key = (_NUMBERS[flow.protocol], flow.port, b"" if not any(address) else address)
-            self.flows.setdefault(key, set()).add(target)
-            self.families.add(family)
-
-    def has(self, original: _Tuple, reply: _Tuple) -> bool:
-        """Whether an entry is of one of the flows."""
-        answered_by = (reply.source, reply.source_port)
-        asked = (original.destination, original.destination_port)
-        for address in (original.destination, b""):
-            targets = self.flows.get((original.protocol, original.destination_port, address))
-            if targets and (answered_by in targets or (None in targets and answered_by == asked)):
-                return True
-        return False
+def _local_addresses() -> Iterator[bytes]:
+    route_socket = RouteSocket()
+    try:
+        for address in addresses(route_socket):
+            yield packed(address.address.partition("/")[0])
+    finally:
+        route_socket.close()
 
 
-class _Tuple(NamedTuple):
-    """One direction of an entry."""
-
-    protocol: int
-    source: bytes
-    source_port: int
-    destination: bytes
-    destination_port: int
-
-
-def _remove_family(netlink: socket.socket, family: int, wanted: _Wanted) -> int:
+def _remove_family(netlink: socket.socket, family: int, wanted: Ended) -> int:
     found: set[bytes] = set()
     for _ in range(_ATTEMPTS):
         netlink.send(_message(_GET, _REQUEST | _DUMP, family, b""))
@@ -130,29 +81,29 @@ def _remove_family(netlink: socket.socket, family: int, wanted: _Wanted) -> int:
     return len(found)
 
 
-def _selector(data: bytes, start: int, end: int, family: int, wanted: _Wanted) -> bytes | None:
+def _selector(data: bytes, start: int, end: int, family: int, wanted: Ended) -> bytes | None:
     """The attributes that name an entry for its removal, if it is one of those wanted."""
     spans = dict(_attributes(data, start + 4, end))
-    original = _tuple(data, spans[_TUPLE_ORIGINAL], family)
-    reply = _tuple(data, spans[_TUPLE_REPLY], family)
-    if original is None or reply is None or not wanted.has(original, reply):
+    original = _way(data, spans[_TUPLE_ORIGINAL], family)
+    reply = _way(data, spans[_TUPLE_REPLY], family)
+    if not wanted.has(original, reply):
         return None
     # With its number, so that a successor with the same addresses and ports is safe.
     parts = (_TUPLE_ORIGINAL, _ID, _ZONE)
     return b"".join(_copied(data, spans[part]) for part in parts if part in spans)
 
 
-def _tuple(data: bytes, span: tuple[int, int], family: int) -> _Tuple | None:
+def _way(data: bytes, span: tuple[int, int], family: int) -> Way:
     parts = dict(_attributes(data, *span))
-    addresses = dict(_attributes(data, *parts[_TUPLE_IP]))
+    addresses_of = dict(_attributes(data, *parts[_TUPLE_IP]))
     protocol = dict(_attributes(data, *parts[_TUPLE_PROTOCOL]))
-    if _DESTINATION_PORT not in protocol:
-        return None
-    source, destination = (data[slice(*addresses[kind])] for kind in _SOURCES[socket.AddressFamily(family)])
+    source, destination = (data[slice(*addresses_of[kind])] for kind in _SOURCES[socket.AddressFamily(family)])
+    # Such as ICMP have none.
     source_port, destination_port = (
-        int.from_bytes(data[slice(*protocol[kind])], "big") for kind in (_SOURCE_PORT, _DESTINATION_PORT)
+        int.from_bytes(data[slice(*protocol[kind])], "big") if kind in protocol else 0
+        for kind in (_SOURCE_PORT, _DESTINATION_PORT)
     )
-    return _Tuple(data[protocol[_NUMBER][0]], source, source_port, destination, destination_port)
+    return Way(data[protocol[_NUMBER][0]], source, source_port, destination, destination_port)
 
 
 def _attributes(data: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reconciler.actions import Action, Netlink, StartProcess, StopProcess
+from reconciler.actions import ForgetNames, Netlink, ServeNames, StartProcess, StopProcess
 from reconciler.errors import NetapplyError, Problem, Source
 from reconciler.kernel.netlink import RouteSocket
 from reconciler.kernel.perform import Performer
 from reconciler.netlink.encode import patched
-from reconciler.plan.change import Change, Create, Delete, Update
+from reconciler.plan.change import Change, Create, Delete, Update, actions_of
 from reconciler.plan.diff import with_implied
 from reconciler.plan.plan import Step
+from reconciler.resources.resolver import Resolver
 from reconciler.state import Kind
 
 Progress = Callable[[Step], None]
@@ -68,13 +69,16 @@ class Executor:
             self.progress(step)
 
     def _perform_together(self, kind: str, changes: list[Change]) -> None:
-        """Firewall changes are one transaction; commands start, and stop, side by side."""
+        """Firewall changes are one transaction, a stack's names one message; commands start, and stop, side by side."""
         performer = self.performer
         actions = [action for change in changes for action in actions_of(change)]
         if kind == "firewall":
             self._guard(changes, lambda: performer.firewall(changes))
         elif kind == "stop":
             self._guard(changes, lambda: performer.stop_processes([a for a in actions if isinstance(a, StopProcess)]))
+        elif kind == "names":
+            names = [a for a in actions if isinstance(a, ServeNames | ForgetNames)]
+            self._guard(changes, lambda: performer.serve_names(names))
         else:
             self._guard(changes, lambda: self._start(changes, [a for a in actions if isinstance(a, StartProcess)]))
 
@@ -130,7 +134,8 @@ class Executor:
         for refusal in inside.request(messages) if messages else ():
             queued = sent[refusal.position]
             if refusal.errno not in queued.request.tolerate:
-                failed.append((queued.position, refusal.text or os.strerror(refusal.errno)))
+                words = dict(queued.request.explained).get(refusal.errno) or refusal.text
+                failed.append((queued.position, words or os.strerror(refusal.errno)))
         return failed
 
     def _filled_in(self, request: Netlink, inside: RouteSocket) -> bytes:
@@ -182,17 +187,6 @@ def inverse(steps: Iterable[Step]) -> tuple[Step, ...]:
     return tuple(Step(step.stage, change) for step, change in zip(undone, marked, strict=True))
 
 
-def actions_of(change: Change) -> tuple[Action, ...]:
-    """The atomic steps of a change; none for what goes by itself."""
-    match change:
-        case Create(after=after):
-            return after.create()
-        case Update(before=before, after=after):
-            return after.update(before)
-        case Delete(before=before, implied=implied):
-            return () if implied else before.delete()
-
-
 def _group_end(steps: Sequence[Step], start: int) -> int:
     """Where the steps end that are performed together with this one: of its stage and sort, next to each other."""
     end = start + 1
@@ -207,6 +201,8 @@ def _together(step: Step) -> str:
     kind = step.change.key.kind
     if kind is Kind.PROCESS:
         return "stop" if isinstance(step.change, Delete) else "start"
+    if isinstance(step.change.before if isinstance(step.change, Delete) else step.change.after, Resolver):
+        return "names"
     return "firewall" if kind in _FIREWALL_KINDS else ""
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from reconciler.errors import Problem
 from reconciler.firewall import foreign
-from reconciler.firewall.policy import FirewallBase, HostAccept, PublishedPort
+from reconciler.firewall.flows import ended_by
+from reconciler.firewall.policy import FirewallBase, HostAccept
 from reconciler.firewall.switching import (
     BACKENDS,
     Held,
@@ -27,11 +28,15 @@ from reconciler.state import Resource
 
 @dataclass(frozen=True, slots=True)
 class FirewallSight:
-    """What a look at the firewall gives: policies of ours, rules that others' tables call for, and why which backend."""
+    """What a look at the firewall gives: policies of ours, rules that others' tables call for, and why which backend.
+
+    ``opening_warnings`` matter only where ports are opened to containers in host mode.
+    """
 
     resources: tuple[Resource, ...]
     wanted_accepts: tuple[HostAccept, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    opening_warnings: tuple[Problem, ...] = ()
     backend: str = "nftables"
     reason: str = ""
 
@@ -95,7 +100,8 @@ class Firewall:
         others = foreign_rules.read(self._library)
         resources = (*combined(look.chosen, look.other), *foreign.observed_accepts(others))
         wanted, warnings = foreign.wanted_accepts(others), foreign.warnings(others)
-        return FirewallSight(resources, wanted, warnings, look.backend, look.reason)
+        opening_warnings = foreign.warnings(others, foreign.INPUT)
+        return FirewallSight(resources, wanted, warnings, opening_warnings, look.backend, look.reason)
 
     def observe_policies(self) -> tuple[Resource, ...]:
         """The policies only, and the rules in foreign tables."""
@@ -116,7 +122,7 @@ class Firewall:
             self._write(look.backend, with_takeover(of_backend(pairs, look.backend), look.chosen, look.other))
             self._write_other(look, pairs)
         foreign_rules.apply(self._library, changes)
-        conntrack.remove(_flows(changes))
+        conntrack.remove(ended_by(pairs))
 
     def _write_other(self, look: _Look, pairs: Sequence[Pair]) -> None:
         """Until the other backend's base goes, it follows: a port that it alone still sent elsewhere would be reached."""
@@ -181,18 +187,3 @@ def _change(before: Resource | None, after: Resource | None) -> Change:
         assert after is not None  # noqa: S101  # a pair has one of them
         return Create(after)
     return Delete(before) if after is None else Update(before, after)
-
-
-def _flows(changes: Sequence[Change]) -> Iterable[conntrack.Flow]:
-    for change in changes:
-        match change:
-            case Create(after=PublishedPort() as port) if not port.routed:
-                yield conntrack.untranslated(port)
-            case Update(before=PublishedPort() as old, after=PublishedPort() as new) if not old.routed:
-                yield conntrack.flow_of(old)
-                if old.key != new.key:
-                    yield conntrack.untranslated(new)
-            case Delete(before=PublishedPort() as port) if not port.routed:
-                yield conntrack.flow_of(port)
-            case _:
-                pass

@@ -1,4 +1,4 @@
-"""Reads the rules of others on the forward hook, and keeps our one rule in them."""
+"""Reads the rules of others on the forward and input hooks, and keeps our one rule in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import NetapplyError
-from reconciler.firewall.foreign import COMMENT, Table, our_handles
+from reconciler.firewall.foreign import COMMENT, Table, our_handles, place_of
 from reconciler.firewall.foreign_reading import legacy_table, tables
 from reconciler.firewall.policy import MARK, HostAccept
 from reconciler.kernel.libnftables import Nftables
@@ -39,7 +39,7 @@ def read(nftables: Nftables) -> tuple[Table, ...]:
 
 
 def apply(nftables: Nftables, changes: Sequence[Change]) -> None:
-    """Put our rules to the heads of their chains, or remove them; other changes are not looked at.
+    """Put our rules where they belong, or remove them; other changes are not looked at.
 
     Raises RefusedError and NetapplyError; each rule is a step of its own.
     """
@@ -71,26 +71,30 @@ def _steps(change: Change) -> Iterable[tuple[HostAccept, bool]]:
 
 def _write(nftables: Nftables, accept: HostAccept, table: Table | None, *, is_wanted: bool) -> None:
     old = our_handles(table, accept.chain, accept.mark) if table else ()
+    place = place_of(table, accept) if table and accept.chain in table.chains else None
     if not all(_NAME.fullmatch(name) for name in (accept.table, accept.chain)):
         message = f"the host's chain {accept.chain!r} of table {accept.table!r} has a name that cannot be written"
         raise NetapplyError.of(message, accept.source, "run with --no-host-rule and accept the mark there yourself")
     if accept.engine == "nft":
-        _write_native(nftables, accept, old, is_wanted=is_wanted)
+        _write_native(nftables, accept, old, place.handle if place else 0, is_wanted=is_wanted)
         return
-    rule = [accept.chain, "-m", "mark", "--mark", f"{accept.mark:#x}/{accept.mark:#x}"]
+    rule = ["-m", "mark", "--mark", f"{accept.mark:#x}/{accept.mark:#x}"]
     rule += ["-m", "comment", "--comment", COMMENT, "-j", "ACCEPT"]
     for _ in old:
-        _iptables(accept.engine, accept.family, ["-D", *rule])
+        _iptables(accept.engine, accept.family, ["-D", accept.chain, *rule])
     if is_wanted:
-        _iptables(accept.engine, accept.family, ["-I", *rule])
+        where = ["-I", accept.chain, str(place.number)] if place else ["-A", accept.chain]
+        _iptables(accept.engine, accept.family, [*where, *rule])
 
 
-def _write_native(nftables: Nftables, accept: HostAccept, old: Sequence[int], *, is_wanted: bool) -> None:
+def _write_native(nftables: Nftables, accept: HostAccept, old: Sequence[int], before: int, *, is_wanted: bool) -> None:
+    """``before``: handle of the rule that ours goes before; 0: at the end."""
     chain = f"{accept.family} {accept.table} {accept.chain}"
     lines = [f"delete rule {chain} handle {handle}" for handle in old]
     if is_wanted:
         bit = f"{accept.mark:#x}"
-        lines.append(f'insert rule {chain} meta mark & {bit} == {bit} accept comment "{COMMENT}"')
+        where = f"insert rule {chain} handle {before}" if before else f"add rule {chain}"
+        lines.append(f'{where} meta mark & {bit} == {bit} accept comment "{COMMENT}"')
     if lines:
         nftables.run("\n".join([*lines, ""]))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reconciler.errors import NetapplyError
 from reconciler.kernel import namespaces
+from reconciler.resources.joined import FOREIGN
 
 RUN = Path("/run/netapply")
 PINNED = Path("/run/netns")
@@ -40,7 +41,12 @@ class Host:
         return f"na.{self.host_id}." if self.name else ""
 
     def namespace_path(self, namespace: str) -> Path:
-        """Where the sandbox of ``stack/container`` is pinned; a form that ``ip netns exec`` takes too."""
+        """Where the sandbox of ``stack/container`` is pinned; a form that ``ip netns exec`` takes too.
+
+        Of ``netns:NAME`` where that namespace of somebody else's is.
+        """
+        if namespace.startswith(FOREIGN):
+            return PINNED / _checked_name(namespace.removeprefix(FOREIGN))
         stack, _, container = namespace.partition("/")
         return PINNED / f"{self.prefix}{stack}.{container}"
 
@@ -83,6 +89,12 @@ def enter(name: str) -> Host:
                 f"cannot enter the network namespace {name}: {error.strerror}", hint=_rights_hint(error)
             ) from None
     return Host(name, str(cookie()))
+
+
+def _checked_name(name: str) -> str:
+    if not _HOST_NAME.fullmatch(name):
+        raise NetapplyError.of(f"{name!r} is no name of a network namespace")
+    return name
 
 
 def _rights_hint(error: OSError) -> str:

@@ -14,10 +14,10 @@ from typing import Any, Final, Self
 
 from reconciler.errors import NetapplyError
 from reconciler.firewall.iptables import Pair, TableEdit, edits
-from reconciler.firewall.iptables_layout import TABLES
+from reconciler.firewall.iptables_layout import TABLES, Supported
 from reconciler.firewall.iptables_parse import parse
 from reconciler.firewall.iptables_rules import Place, Table, table_of
-from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.policy import FirewallBase
 from reconciler.kernel import iptables_helper
 
 _SECONDS: Final = 60
@@ -146,7 +146,7 @@ class Iptables:
             for name, found in answer["tables"].items()
         }
 
-    def observe(self) -> list[FirewallBase | NetworkPolicy | PublishedPort]:
+    def observe(self) -> list[FirewallBase | Supported]:
         """The policies that our chains carry out; none where nothing of ours stands."""
         return parse(self.read(), self.families)
 

@@ -6,7 +6,7 @@ import re
 import shutil
 from contextlib import suppress
 
-from reconciler.kernel import agent_control
+from reconciler.kernel import agent_control, container_files, jobs, joiners
 from reconciler.kernel.agent_protocol import DATA_DIRECTORY
 from reconciler.kernel.host import Host
 from reconciler.kernel.runtime_records import bundles_directory, left_overs
@@ -23,12 +23,15 @@ def collect(host: Host) -> None:
                     path.unlink(missing_ok=True)
     for path in left_overs(host.run):
         shutil.rmtree(path, ignore_errors=True)
+    container_files.collect(host)
 
 
 def remove_unused(host: Host) -> None:
     """Remove the files of an agent that does not run, and the folders that hold nothing any more."""
     agent_control.forget_dead(host.run)
+    container_files.remove_unused(host.run)
     bundles = bundles_directory(host.run)
-    for folder in (*sorted(bundles.glob("*")), bundles, host.run / "oci", host.run / DATA_DIRECTORY):
+    ours = (host.run / name for name in ("oci", joiners.DIRECTORY, jobs.DIRECTORY, DATA_DIRECTORY))
+    for folder in (*sorted(bundles.glob("*")), bundles, *ours):
         with suppress(OSError):  # not empty, or not there
             folder.rmdir()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel import dead_hosts, leftovers
 from reconciler.kernel.host import RUN, Host
 
@@ -16,17 +17,22 @@ _READERS_WAIT = 2.0
 _LOCK_FILE = "lock"
 
 
+class LockBusyError(NetapplyError):
+    """Somebody else is changing this host."""
+
+
 @contextmanager
-def held(host: Host, *, writing: bool) -> Iterator[None]:
+def held(host: Host, *, writing: bool, patience: float | None = None) -> Iterator[None]:
     """Hold it. A writer waits as long as it takes; a reader at most two seconds, then warns and goes on.
 
-    A writer that leaves nothing of ours on the host takes the run folder away too.
+    A writer that leaves nothing of ours on the host takes the run folder away too. One with
+    ``patience`` waits that many seconds only, then raises LockBusyError.
     """
     if not writing and not (host.run / _LOCK_FILE).exists():
         # Nobody ever wrote here, and who only looks leaves nothing behind.
         yield
         return
-    descriptor = _for_writing(host) if writing else _for_reading(host)
+    descriptor = _for_writing(host, patience) if writing else _for_reading(host)
     try:
         if writing:
             dead_hosts.remember(host)
@@ -39,18 +45,33 @@ def held(host: Host, *, writing: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _for_writing(host: Host) -> int:
+def _for_writing(host: Host, patience: float | None) -> int:
+    deadline = None if patience is None else time.monotonic() + patience
     while True:
         host.make_run_folder()
         try:
             descriptor = _open(host)
         except FileNotFoundError:
             continue  # the folder was taken away between the two lines
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock_alone(descriptor, deadline)
         # Whoever held it may have removed the file: then this is a lock on nothing.
         if os.fstat(descriptor).st_nlink:
             return descriptor
         os.close(descriptor)
+
+
+def _lock_alone(descriptor: int, deadline: float | None) -> None:
+    """Closes the descriptor where it raises."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if deadline is None else fcntl.LOCK_NB))
+        except BlockingIOError:
+            if deadline is not None and time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise LockBusyError([Problem("another netapply is changing this host")]) from None
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _for_reading(host: Host) -> int:

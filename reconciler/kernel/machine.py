@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import agent_control, listeners, observe, observe_links, runtime, strays
+from reconciler.kernel import agent_control, agent_data, container_files, homes, host_addresses, host_files, jobs, joiners, listeners, observe, observe_links, observe_sub_interfaces, resolver, runtime, strays
 from reconciler.kernel.agent_control import AgentStatus
 from reconciler.kernel.execute import Executor, inverse
 from reconciler.kernel.firewall import Firewall
@@ -20,6 +20,8 @@ from reconciler.observation import Facts, Listener, Observation, Runtime
 from reconciler.plan.change import Delete
 from reconciler.plan.plan import Step
 from reconciler.resources.endpoint import Endpoint
+from reconciler.resources.joined import Joined
+from reconciler.resources.namespace import Namespace
 from reconciler.state import Resource, State
 
 Progress = Callable[[Step], None]
@@ -33,18 +35,25 @@ class Machine:
         self.host = host
         self._firewall = Firewall(firewall_choice)
 
-    def observe(self, ports: frozenset[tuple[str, int]] = frozenset()) -> Observation:
+    def observe(
+        self, ports: frozenset[tuple[str, int]] = frozenset(), only: frozenset[str] | None = None
+    ) -> Observation:
         """Everything of ours on this host, and the facts around it.
 
-        ``ports`` (protocol, number) are those whose foreign holders shall be named.
+        ``ports`` (protocol, number) are those whose foreign holders shall be named. With ``only``, of what stands
+        in sandboxes, what stands in these; the fact ``namespaces`` is then not to be trusted.
         """
-        sight = observe.look_at_links(self.host)
+        workloads = runtime.workloads(self.host.run, self.host.namespace_path)
+        sight = observe.look_at_links(self.host, only, homes=homes.homes(workloads))
+        workloads = homes.at_home(workloads, sight.resources)
         agent = agent_control.status(self.host.run)
         found = sight.links
         firewall = self._firewall.observe()
+        own_files = host_files.read(self.host)
         facts = Facts(
             host_id=self.host.host_id,
             interfaces=frozenset(found.names.values()),
+            links=observe_sub_interfaces.links_of_others(found.links, found.names),
             taken_subnets=observe.subnets_of_others(found),
             addresses=observe.host_addresses(found),
             listeners=foreign_listeners(agent.pid if agent else None, ports),
@@ -53,24 +62,41 @@ class Machine:
             backend=firewall.backend,
             backend_reason=firewall.reason,
             wanted_accepts=firewall.wanted_accepts,
-            warnings=firewall.warnings,
+            warnings=(*firewall.warnings, *container_files.obstructions(self.host)),
+            nameservers=own_files.nameservers,
+            search=own_files.search,
+            host_name=own_files.name,
+            resolver_options=own_files.options,
+            hosts=own_files.hosts,
+            host_networks=host_addresses.of_others(found, firewall.resources),
+            opening_warnings=firewall.opening_warnings,
+            namespaces=joiners.names_of_others(self.host, _with_a_name(sight.resources)),
         )
-        workloads = runtime.workloads(self.host.run, self.host.namespace_path)
-        more = (*firewall.resources, *self._programs(agent, workloads))
+        ours = host_addresses.of_ours(found, firewall.resources)
+        more = (*firewall.resources, *ours, *self._programs(agent, workloads, only))
         runtimes = {w.process.container: Runtime(w.pid, w.exit_code) for w in workloads}
         return Observation(State((*sight.resources, *more)), facts, runtimes)
 
     def observe_part(self, sandboxes: frozenset[str]) -> State:
         """The host's own objects and those in some sandboxes."""
-        sight = observe.look_at_links(self.host, sandboxes)
-        workloads = runtime.workloads(self.host.run, self.host.namespace_path)
-        programs = self._programs(agent_control.status(self.host.run), workloads)
-        return State((*sight.resources, *self._firewall.observe_policies(), *programs))
+        workloads = homes.without_restart(runtime.workloads(self.host.run, self.host.namespace_path))
+        sight = observe.look_at_links(self.host, sandboxes, homes.homes(workloads))
+        workloads = homes.at_home(workloads, sight.resources)
+        agent = agent_control.status(self.host.run)
+        programs = tuple(self._programs(agent, workloads, sandboxes))
+        policies = self._firewall.observe_policies()
+        ours = host_addresses.of_ours(sight.links, policies)
+        return State((*sight.resources, *policies, *ours, *programs))
 
-    def _programs(self, agent: AgentStatus | None, workloads: Sequence[Workload]) -> Iterator[Resource]:
+    def _programs(
+        self, agent: AgentStatus | None, workloads: Sequence[Workload], only: frozenset[str] | None = None
+    ) -> Iterator[Resource]:
         """The agent and the commands, with those whose records were taken away."""
         run = self.host.run
-        yield from agent_control.resources(run, agent)
+        data = agent_data.read_all(run)
+        yield from agent_control.resources(run, agent, data)
+        yield from resolver.observe(self.host, agent, data, only)
+        yield from jobs.observe(run, agent)
         yield from (workload.process for workload in workloads)
         sandboxes = sum(1 for _ in observe_links.pinned(self.host))
         if sandboxes and agent is None:
@@ -121,6 +147,11 @@ class Machine:
             _wait_until_gone(route_socket, gone)
         finally:
             route_socket.close()
+
+
+def _with_a_name(resources: Sequence[Resource]) -> frozenset[str]:
+    """``stack/name`` of what has a name below /run/netns."""
+    return frozenset(r.container for r in resources if isinstance(r, Namespace | Joined))
 
 
 def foreign_listeners(agent_pid: int | None, ports: frozenset[tuple[str, int]]) -> tuple[Listener, ...]:

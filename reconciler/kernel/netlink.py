@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -66,6 +67,18 @@ class RouteSocket:
         except OSError:
             return False
         return True
+
+    def link(self, link_index: int) -> decode.LinkRecord:
+        """One link. Raises OSError where there is none."""
+        self._sequence += 1
+        header = struct.pack("=BxHiII", 0, 0, link_index, 0, 0) + struct.pack("=HHI", 8, c.IFLA_EXT_MASK, c.RTEXT_FILTER_SKIP_STATS)
+        self._socket.send(message(c.RTM_GETLINK, c.NLM_F_REQUEST, self._sequence, header))
+        data = self._socket.recv(1 << 16)
+        kind, _, _, start, end = next(decode.messages(data))
+        if kind == c.NLMSG_ERROR:
+            number = -struct.unpack_from("=i", data, start)[0]
+            raise OSError(number, os.strerror(number))
+        return decode.link(data, start, end)
 
     def request(self, requests: Sequence[tuple[int, int, bytes]]) -> list[Refusal]:
         """Send (type, flags, body) each, in one send; what was refused comes back, in order.
@@ -157,6 +170,12 @@ def routes(route_socket: RouteSocket, family: int, table: int) -> list[decode.Ro
         if error.errno == 2:  # noqa: PLR2004  # ENOENT: the strict filter's word for a table that holds nothing
             return []
         raise
+
+
+def rules(route_socket: RouteSocket, family: int) -> list[decode.RuleRecord]:
+    """The rules of policy routing of one family; 0 for both."""
+    header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
+    return route_socket.dump(c.RTM_GETRULE, header, decode.rule)
 
 
 def names(records: Iterable[decode.LinkRecord]) -> dict[int, str]:

@@ -8,14 +8,15 @@ from reconciler.firewall.nftables import transaction
 from reconciler.firewall.nftables_layout import FAMILY, PATH, TABLE, fixed
 from reconciler.firewall.nftables_listing import Digests
 from reconciler.firewall.nftables_parse import KNOWN, digests, parse
-from reconciler.firewall.policy import MARK, FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.opening import Opening
+from reconciler.firewall.policy import MARK, FirewallBase, StackPolicy
 from reconciler.kernel import namespaces
 from reconciler.kernel.libnftables import Nftables, NoSuchObjectError
 from reconciler.plan.change import Change, Create, Delete
 from reconciler.state import Resource
 
 
-def observe(nftables: Nftables) -> list[FirewallBase | NetworkPolicy | PublishedPort]:
+def observe(nftables: Nftables) -> list[FirewallBase | StackPolicy]:
     """The policies that our table carries out; none where it does not stand.
 
     Raises RefusedError, and NetapplyError where libnftables is missing.
@@ -35,7 +36,11 @@ def observe(nftables: Nftables) -> list[FirewallBase | NetworkPolicy | Published
 def apply(nftables: Nftables, changes: Sequence[Change]) -> None:
     """Make all changes of policy in one transaction, or none. Raises RefusedError, NetapplyError."""
     pairs = [(before_of(change), after_of(change)) for change in changes]
-    script = transaction(pairs, base_present=_is_present(nftables))
+    present = _is_present(nftables)
+    # One port may be opened by several, so what stands decides what a change of one of them does.
+    asks = present and any(isinstance(each, Opening | FirewallBase) for pair in pairs for each in pair)
+    standing = [policy for policy in observe(nftables) if isinstance(policy, Opening)] if asks else []
+    script = transaction(pairs, present, standing)
     if script:
         nftables.run(script)
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from reconciler.kernel import namespaces, netlink
+from reconciler.kernel import joiners, namespaces, netlink, observe_sub_interfaces
 from reconciler.kernel.host import PINNED, Host
+from reconciler.kernel.observe_source_routes import source_routes
 from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL, Label, parse_label
 from reconciler.netlink import constants as c
 from reconciler.netlink.decode import AddressRecord, LinkRecord, RouteRecord
+from reconciler.netlink.sub_interface_kinds import SUB_INTERFACE_KINDS
 from reconciler.resources.address import Address
 from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.namespace import Namespace
-from reconciler.resources.route import Route
+from reconciler.resources.route import KINDS, UNICAST, Route
+from reconciler.resources.sub_interface import SubInterface
 from reconciler.state import Key, Resource
 
 _DEFAULTS = frozenset({"0.0.0.0/0", "::/0"})
+_ROUTE_KINDS = {number: kind for kind, number in KINDS.items()}
 
 
 @dataclass(slots=True)
@@ -90,6 +94,18 @@ def sandboxes(host: Host, found: HostLinks, only: frozenset[str] | None = None) 
             yield from _sandbox(host, found, namespace, path)
 
 
+def found_elsewhere(host: Host, found: HostLinks, namespace: str, path: str) -> list[Resource]:
+    """What stands in a sandbox whose name is lost, seen by another path; nothing where it is not that sandbox.
+
+    Moves this thread, as ``sandboxes``.
+    """
+    seen = list(_sandbox(host, found, namespace, path))
+    first = seen[0] if seen else None
+    if not isinstance(first, Namespace) or not first.pinned:
+        return []
+    return [replace(first, pinned=False, where=path), *seen[1:]]
+
+
 def _sandbox(host: Host, found: HostLinks, namespace: str, path: str) -> Iterable[Resource]:
     stack = namespace.partition("/")[0]
     try:
@@ -115,8 +131,10 @@ def _inside(host: Host, found: HostLinks, namespace: str, inside: netlink.RouteS
     links = netlink.links(inside)
     loopback = next(link for link in links if link.name == "lo")
     label = parse_label(loopback.alias)
-    if not label or label.host_id != host.host_id or f"{label.stack}/{label.name}" != namespace:
+    if not label or label.host_id != host.host_id:
         return []
+    if f"{label.stack}/{label.name}" != namespace:
+        return [joiners.named(host, namespace, f"{label.stack}/{label.name}")]
     owner = label.stack
     sandbox = Namespace(owner, namespace, label.origin, ipv6=loopback.ipv6, up=loopback.up)
     resources: list[Resource] = [sandbox]
@@ -125,11 +143,17 @@ def _inside(host: Host, found: HostLinks, namespace: str, inside: netlink.RouteS
         if link.group == LINK_GROUP and link.kind == "veth":
             ours[link.link_index] = link.name
             resources.append(_endpoint(found, owner, namespace, link))
+        elif link.group == LINK_GROUP and link.kind in SUB_INTERFACE_KINDS:
+            ours[link.link_index] = link.name
+            resources.append(observe_sub_interfaces.inside(found.names, owner, namespace, link))
     if ours:
         resources.extend(_inner_addresses(owner, namespace, ours, inside))
         # Where IPv6 is off there are no routes of it, and not asking saves a tenth of the look.
         family = 0 if sandbox.ipv6 else c.AF_INET
         resources.extend(_inner_routes(owner, namespace, ours, netlink.routes(inside, family, c.RT_TABLE_MAIN)))
+    if any(isinstance(resource, SubInterface) for resource in resources):
+        own = [resource.address for resource in resources if isinstance(resource, Address)]
+        resources.extend(source_routes(owner, namespace, ours, own, inside))
     return resources
 
 
@@ -148,10 +172,15 @@ def _inner_routes(owner: str, namespace: str, ours: dict[int, str], routes: Iter
     """
     found: dict[Key, Route] = {}
     for route in routes:
-        if route.link_index in ours and (route.protocol == ROUTE_PROTOCOL or route.destination in _DEFAULTS):
-            interface = ours[route.link_index]
-            seen = Route(owner, namespace, route.destination, route.gateway, interface, route.metric, route.protocol)
-            if seen.key not in found or route.protocol != ROUTE_PROTOCOL:
+        is_ours = route.protocol == ROUTE_PROTOCOL
+        kind = _ROUTE_KINDS.get(route.kind, "")
+        # One that leads nowhere stands on no link; IPv6 says lo.
+        interface = ours.get(route.link_index, "") if kind == UNICAST else ""
+        concerns_us = is_ours or route.destination in _DEFAULTS
+        if (interface and concerns_us) or (is_ours and kind and kind != UNICAST):
+            destination, metric, protocol = route.destination, route.metric, route.protocol
+            seen = Route(owner, namespace, destination, route.gateway, interface, metric, protocol, kind=kind)
+            if seen.key not in found or not is_ours:
                 found[seen.key] = seen
     yield from found.values()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from reconciler import actions as a
 from reconciler.errors import NetapplyError
-from reconciler.kernel import agent_control, namespaces, runtime, sandbox, strays, sysctl
+from reconciler.kernel import address_claim, agent_control, announce, container_files, jobs, joiners, namespaces, resolver, router_rules, runtime, sandbox, strays, sysctl
 from reconciler.kernel.host import Host
 from reconciler.kernel.sockets import NamespaceSockets
 from reconciler.plan.change import Change
+from reconciler.resources.joined import FOREIGN
 
 
 @dataclass(slots=True)
@@ -33,12 +35,41 @@ class Performer:
         match action:
             case a.MakeNamespace() | a.ConfigureNamespace() | a.RemoveNamespace():
                 self._perform_on_namespace(action)
+            case a.PinNamespace(namespace, where):
+                sandbox.pin_again(self.host, self.sockets, namespace, Path(where))
+            case a.JoinNamespace(container, namespace, origin):
+                joiners.join(self.host, container, namespace, origin)
+                if namespace and not namespace.startswith(FOREIGN):
+                    container_files.lead(self.host, container, namespace)
+            case a.LeaveNamespace(container):
+                joiners.leave(self.host, container)
+                container_files.unlead(self.host, container)
+            case a.AwaitEnd(container):
+                jobs.await_end(self.host.run, container, wanted=True)
+            case a.ForgetEnd(container):
+                jobs.await_end(self.host.run, container, wanted=False)
+            case a.RecordEndedJob(container, definition, exit_code):
+                jobs.record(self.host.run, container, definition, exit_code)
+            case a.ForgetEndedJob(container):
+                jobs.forget(self.host.run, container)
+            case a.WriteContainerFile(container, file_name, text):
+                container_files.write(self.host, container, file_name, text)
+            case a.RemoveContainerFile(container, file_name):
+                container_files.remove(self.host, container, file_name)
             case a.WriteLinkSysctl(interface, sysctl_class, name, value):
                 sysctl.write_if_present(f"{sysctl_class}/{interface}/{name}", value)
             case a.WriteSysctl(namespace, name, value):
                 self._write_sysctl(namespace, name, value)
             case a.RestoreSysctl(namespace, name):
                 self._restore_sysctl(namespace, name)
+            case a.WriteRouterRules(namespace):
+                self._inside(namespace, router_rules.write)
+            case a.RemoveRouterRules(namespace):
+                self._inside(namespace, router_rules.remove)
+            case a.ClaimAddress(interface, address):
+                address_claim.claim(interface, address)
+            case a.AnnounceAddress(namespace, interface, address):
+                self._inside(namespace, lambda: announce.announce(interface, address))
             case a.StartAgent():
                 strays.end_agents(self.host.run)
                 agent_control.start(self.host.run)
@@ -63,7 +94,12 @@ class Performer:
     def start_processes(self, starts: Sequence[a.StartProcess]) -> dict[str, NetapplyError]:
         """Start commands together; the failures, by container."""
         strays.end_commands(self.host.run, [start.container for start in starts])
-        return runtime.start_many(self.host.run, starts, self.host.namespace_path)
+        files = {start.container: container_files.shown(self.host, start.files) for start in starts}
+        return runtime.start_many(self.host.run, starts, self.host.namespace_path, files)
+
+    def serve_names(self, actions: Sequence[a.ServeNames | a.ForgetNames]) -> None:
+        """Have the agent answer names in sandboxes, or no longer, a stack's in one go."""
+        resolver.perform(self.host, actions)
 
     def stop_processes(self, stops: Sequence[a.StopProcess]) -> None:
         """Stop commands together."""
@@ -76,6 +112,12 @@ class Performer:
             sysctl.save_record(self.host.run, record)
         sandbox.remove(self.host, self.sockets, namespace)
 
+    def _inside(self, namespace: str, act: Callable[[], None]) -> None:
+        with namespaces.elsewhere():
+            if namespace:
+                namespaces.enter_path(self.host.namespace_path(namespace))
+            act()
+
     def _write_sysctl(self, namespace: str, name: str, value: str) -> None:
         with namespaces.elsewhere():
             if namespace:
@@ -86,7 +128,8 @@ class Performer:
                 settings[name] = sysctl.before(name)
                 sysctl.save_record(self.host.run, record)
             if sysctl.read(name) != value:
-                sysctl.write(name, value)
+                with sysctl.kept(settings.keys() - {name}):
+                    sysctl.write(name, value)
 
     def _restore_sysctl(self, namespace: str, name: str) -> None:
         record = sysctl.load_record(self.host.run)
@@ -96,7 +139,8 @@ class Performer:
         with namespaces.elsewhere():
             if namespace:
                 namespaces.enter_path(self.host.namespace_path(namespace))
-            sysctl.restore(name, values)
+            with sysctl.kept(record[namespace]):
+                sysctl.restore(name, values)
             # Those of an interface that left meanwhile have nothing to be put back to.
             record[namespace] = {kept: old for kept, old in record[namespace].items() if sysctl.read(kept) is not None}
         sysctl.save_record(self.host.run, record)

@@ -16,11 +16,16 @@ from pathlib import Path
 from reconciler.actions import StartProcess
 from reconciler.errors import NetapplyError
 from reconciler.kernel.runtime_records import NamespacePath, Records, all_records
+from reconciler.resources.joined import FOREIGN
 from reconciler.resources.process import Process
+
+ELSEWHERE = "it runs in a namespace that was replaced"
+ENDED = "it has ended"
+"""How the fault of one begins that ended and shall run again."""
 
 _INTERRUPTED = "its start was interrupted"
 _UNDEFINED = "its definition is gone"
-_ELSEWHERE = "it runs in a namespace that was replaced"
+_OUTDATED = "a file that it sees in place of the host's was replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,10 @@ class Workload:
 
 def workloads(run_directory: Path, namespace_path: NamespacePath) -> list[Workload]:
     """All commands of the host, by name, read back from their bundles and /proc."""
-    return [_observe(records, namespace_path) for records in all_records(run_directory)]
+    return [_observe(run_directory, records, namespace_path) for records in all_records(run_directory)]
 
 
-def _observe(records: Records, namespace_path: NamespacePath) -> Workload:
+def _observe(run_directory: Path, records: Records, namespace_path: NamespacePath) -> Workload:
     command = records.process()
     running = command is not None and command.alive()
     start = records.definition()
@@ -50,7 +55,11 @@ def _observe(records: Records, namespace_path: NamespacePath) -> Workload:
         if running and command and not _in_namespace(command.pid, start.namespace, namespace_path):
             # One that ends between the two looks is in no namespace any more, and that is no fault.
             running = command.alive()
-            fault = _ELSEWHERE if running else fault
+            fault = ELSEWHERE if running else fault
+        if running and command and not fault:
+            fault = _shared_elsewhere(run_directory, command.pid, start) or _outdated(records, start)
+        if command and not running:
+            fault = _ended(start.restart, records.exit_code())
         fields = {item.name: getattr(start, item.name) for item in dataclasses.fields(StartProcess)}
         process = Process(owner=stack_name, fault=fault, **fields)
     pid = command.pid if running and command else None
@@ -64,6 +73,41 @@ def _in_namespace(pid: int, namespace: str, namespace_path: NamespacePath) -> bo
     except FileNotFoundError:
         return False
     return (theirs.st_dev, theirs.st_ino) == (wanted.st_dev, wanted.st_ino)
+
+
+def _shared_elsewhere(run_directory: Path, pid: int, start: StartProcess) -> str:
+    """Why it does not share what it shall share any more: the other command was started anew, or has ended."""
+    for kind, container in start.shared:
+        other = Records.of(run_directory, container).process() if container else None
+        try:
+            mine = os.stat(f"/proc/{pid}/ns/{kind}").st_ino  # noqa: PTH116 - as above
+            theirs = os.stat(f"/proc/{other.pid}/ns/{kind}").st_ino if other and other.alive() else mine  # noqa: PTH116 - as above
+        except FileNotFoundError:
+            continue
+        if mine != theirs:
+            return f"its {kind} namespace is not that of {container} any more"
+    return ""
+
+
+def _outdated(records: Records, start: StartProcess) -> str:
+    """Whether what it sees through its mounts are still the files that netapply writes."""
+    # What somebody else writes for a namespace of theirs may change as they like.
+    ours = start.files and not start.files.startswith(FOREIGN)
+    for path, number in records.files().items() if ours else ():
+        try:
+            if os.stat(path).st_ino != number:  # noqa: PTH116 - as above
+                return _OUTDATED
+        except FileNotFoundError:
+            return _OUTDATED
+    return ""
+
+
+def _ended(restart: str, exit_code: int | None) -> str:
+    """Why one that has ended is to run again; empty: it is not."""
+    if restart in {"always", "unless-stopped"} or (restart == "on-failure" and exit_code != 0):
+        status = "unknown" if exit_code is None else exit_code
+        return f"{ENDED} with status {status}, and restart is {restart}"
+    return ""
 
 
 def start(

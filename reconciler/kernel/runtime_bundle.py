@@ -156,25 +156,30 @@ def configuration(
     namespace_path: Path | None,
     host_mounts: Iterable[str] = (),
     files: Mapping[str, Path] | None = None,
+    shared: Mapping[str, Path | None] | None = None,
 ) -> dict[str, Any]:
     """config.json of a container.
 
     ``root`` is its root directory, absolute or relative to the bundle; ``cgroup`` the path of the
     control group of a runtime that cannot do without. ``namespace_path`` None:
     the network namespace of whoever starts it. ``host_mounts`` are the host's mount points to show
-    read-only; ``files`` are files of ours to show at a path inside.
+    read-only; ``files`` are files of ours to show at a path inside. ``shared`` leads, by kind (``ipc``, ``pid``,
+    ``uts``), to another's namespace, None being that of whoever starts it.
     """
     of_host = not start.rootfs
+    shared = shared or {}
+    # Whose name it is who shares it: setting it here would rename the other one.
+    named = start.hostname and "uts" not in shared
     return {
         "ociVersion": "1.0.2",
         "process": _process(start, who),
         "root": {"path": root, "readonly": False},
-        **({"hostname": start.hostname} if start.hostname else {}),
+        **({"hostname": start.hostname} if named else {}),
         "mounts": _mounts(of_host, host_mounts, files or {}),
         "linux": {
             # No "resources" and no "rlimits": both need rights that a confined root may lack.
             "cgroupsPath": cgroup,
-            "namespaces": _namespaces(namespace_path),
+            "namespaces": _namespaces(namespace_path, shared),
             "maskedPaths": [*MASKED_PATHS, *(MASKED_HOST_PATHS if of_host else ())],
             "readonlyPaths": list(READ_ONLY_PATHS),
         },
@@ -182,8 +187,10 @@ def configuration(
 
 
 def _process(start: StartProcess, who: Identity) -> dict[str, Any]:
-    defaults = {"PATH": PATH_VARIABLE, "HOME": who.home, "HOSTNAME": start.hostname}
-    environment = {**defaults, **dict(start.environment)}
+    named = {"HOSTNAME": start.hostname} if start.hostname else {}
+    defaults = {"PATH": PATH_VARIABLE, "HOME": who.home, **named}
+    # What the manifest says goes before what follows from links.
+    environment = {**defaults, **dict(start.link_environment), **dict(start.environment)}
     # Ambient capabilities stay empty: only root inside has these.
     sets = ("bounding", "effective", "permitted")
     return {
@@ -197,9 +204,10 @@ def _process(start: StartProcess, who: Identity) -> dict[str, Any]:
     }
 
 
-def _namespaces(namespace_path: Path | None) -> list[dict[str, str]]:
-    own = [{"type": kind} for kind in ("pid", "mount", "uts", "ipc")]
-    return own if namespace_path is None else [{"type": "network", "path": str(namespace_path)}, *own]
+def _namespaces(namespace_path: Path | None, shared: Mapping[str, Path | None]) -> list[dict[str, str]]:
+    own = [{"type": kind} for kind in ("pid", "mount", "uts", "ipc") if kind not in shared]
+    joined = {"network": namespace_path, **shared}
+    return [{"type": kind, "path": str(path)} for kind, path in joined.items() if path is not None] + own
 
 
 def _mounts(of_host: bool, host_mounts: Iterable[str], files: Mapping[str, Path]) -> list[dict[str, Any]]:

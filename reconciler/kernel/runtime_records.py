@@ -70,9 +70,19 @@ class Records:
             fields = json.loads((self.path / "definition.json").read_bytes())
             fields["command"] = tuple(fields["command"])
             fields["environment"] = tuple((name, value) for name, value in fields["environment"])
+            fields["shared"] = tuple((kind, container) for kind, container in fields.get("shared", ()))
+            fields["link_environment"] = tuple((name, value) for name, value in fields.get("link_environment", ()))
             return StartProcess(**fields)
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    def files(self) -> dict[str, int]:
+        """The inode number of each file of ours that it sees, by path, as it was at the start."""
+        try:
+            found = json.loads(self._read("files.json"))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def process(self) -> Identified | None:
         """The command, ended or not, where its start came to its end; of one that ended at once, nobody."""

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,20 +38,44 @@ def start_many(
     tool = find_tool(run_directory)
     stop_many(run_directory, [definition.container for definition in definitions], GRACE_SECONDS)
     failures: dict[str, NetapplyError] = {}
-    ready: list[Records] = []
     shown = runtime_bundle.submounts(Path("/proc/thread-self/mountinfo").read_text(errors="surrogateescape"))
-    for definition in definitions:
-        try:
-            of_container = files.get(definition.container, {})
-            ready.append(_write_bundle(run_directory, definition, namespace_path, shown, of_container))
-        except NetapplyError as failure:
-            failures[definition.container] = failure
     scratch = [path for path in shown if path in runtime_bundle.SCRATCH]
-    for first in range(0, len(ready), _AT_ONCE):
-        failures |= _start_some(tool, ready[first : first + _AT_ONCE], scratch)
+    for wave in _waves(definitions):
+        ready: list[Records] = []
+        for definition in wave:
+            try:
+                of_container = files.get(definition.container, {})
+                ready.append(_write_bundle(run_directory, definition, namespace_path, shown, of_container))
+            except NetapplyError as failure:
+                failures[definition.container] = failure
+        for first in range(0, len(ready), _AT_ONCE):
+            failures |= _start_some(tool, ready[first : first + _AT_ONCE], scratch)
     if failures:
         stop_many(run_directory, list(failures), 0.0)
     return failures
+
+
+def _waves(definitions: Sequence[StartProcess]) -> Iterator[list[StartProcess]]:
+    """Those that need no other one of them, then those that share a namespace of one that runs by then."""
+    waiting = list(definitions)
+    while waiting:
+        names = {definition.container for definition in waiting}
+        ready = [each for each in waiting if not names & {container for _, container in each.shared}]
+        # Two that need each other cannot start; the first to be tried says so.
+        yield ready or waiting
+        waiting = [each for each in waiting if each not in ready] if ready else []
+
+
+def _shared_namespaces(run_directory: Path, definition: StartProcess) -> dict[str, Path | None]:
+    """By kind, the namespace of the running command that it shares; None: the host's. Raises NetapplyError."""
+    found: dict[str, Path | None] = {}
+    for kind, container in definition.shared:
+        process = Records.of(run_directory, container).process() if container else None
+        if container and (process is None or not process.alive()):
+            message = f"{kind} of {definition.container} is that of {container}, whose command does not run"
+            raise NetapplyError.of(message, hint=f"its end is in: netapply logs {container}")
+        found[kind] = Path(f"/proc/{process.pid}/ns/{kind}") if process else None
+    return found
 
 
 def _write_bundle(
@@ -72,6 +96,7 @@ def _write_bundle(
         namespace_path=namespace_path(definition.namespace) if definition.namespace else None,
         host_mounts=[path for path in shown if path not in runtime_bundle.SCRATCH],
         files=files,
+        shared=_shared_namespaces(run_directory, definition),
     )
     draft = records.aside("new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -80,7 +105,12 @@ def _write_bundle(
     if not definition.rootfs:
         (draft / "rootfs").mkdir(mode=0o700)
         (draft / "layer").mkdir(mode=0o700)
-    for name, content in (("config.json", configuration), ("definition.json", dataclasses.asdict(definition))):
+    contents = {
+        "config.json": configuration,
+        "definition.json": dataclasses.asdict(definition),
+        "files.json": {str(path): path.stat().st_ino for path in files.values()},
+    }
+    for name, content in contents.items():
         descriptor = os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(content, file)

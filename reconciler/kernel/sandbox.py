@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from reconciler.kernel import namespaces, sysctl
 from reconciler.kernel.host import PINNED, Host
 from reconciler.kernel.netlink import RouteSocket
@@ -11,6 +13,7 @@ from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text
 
 _ALL_DISABLED = "net/ipv6/conf/all/disable_ipv6"
+_ACCEPT_RA = "net/ipv6/conf/default/accept_ra"
 
 
 def make(host: Host, sockets: NamespaceSockets, namespace: str, label: Label, *, ipv6: bool) -> None:
@@ -22,6 +25,9 @@ def make(host: Host, sockets: NamespaceSockets, namespace: str, label: Label, *,
         if not ipv6:
             # ``all`` sets the default too, so no link that comes later starts IPv6.
             sysctl.write_if_present(_ALL_DISABLED, "1")
+        else:
+            # No link may be up for a moment in which a router's advertisement gives it addresses and routes.
+            sysctl.write_if_present(_ACCEPT_RA, "0")
         _label(sockets.adopt(namespace), host, label)
         try:
             namespaces.pin_own(host.namespace_path(namespace))
@@ -36,7 +42,16 @@ def configure(host: Host, sockets: NamespaceSockets, namespace: str, label: Labe
         with namespaces.elsewhere():
             namespaces.enter_path(host.namespace_path(namespace))
             sysctl.write_if_present(_ALL_DISABLED, "0" if ipv6 else "1")
+            sysctl.write_if_present(_ACCEPT_RA, "0")
     _label(sockets.socket(namespace), host, label)
+
+
+def pin_again(host: Host, sockets: NamespaceSockets, namespace: str, where: Path) -> None:
+    """Give the namespace at ``where``, which lives because something else holds it, its own name again."""
+    sockets.forget(namespace)
+    with namespaces.elsewhere():
+        namespaces.enter_path(where)
+        namespaces.pin_own(host.namespace_path(namespace))
 
 
 def remove(host: Host, sockets: NamespaceSockets, namespace: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.errors import NetapplyError
@@ -79,11 +81,23 @@ def before(name: str) -> dict[str, str]:
 def restore(name: str, values: dict[str, str]) -> None:
     """Put the setting back, then what changed with it, as far as it still exists and differs."""
     if name in values:
-        write(name, values[name])
+        # That of an interface has gone with it, where a network was left.
+        write_if_present(name, values[name])
     for companion, value in values.items():
         present = read(companion)
         if companion != name and present is not None and present != value:
             write(companion, value)
+
+
+@contextmanager
+def kept(names: Iterable[str]) -> Iterator[None]:
+    """What changes with forwarding within may be settings of ours: those of ``names`` are afterwards as they were."""
+    values = {name: value for name in names if (value := read(name)) is not None}
+    yield
+    for name, value in sorted(values.items()):
+        present = read(name)
+        if present is not None and present != value:
+            write(name, value)
 
 
 def write_if_present(name: str, value: str) -> None:

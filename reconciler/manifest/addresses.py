@@ -13,7 +13,7 @@ from ipaddress import (
     ip_network,
 )
 
-from reconciler.manifest.faults import FormError
+from reconciler.manifest.faults import FormError, typographic_hint
 
 Address = IPv4Address | IPv6Address
 Subnet = IPv4Network | IPv6Network
@@ -24,14 +24,7 @@ LONGEST_INTERFACE_NAME = 15
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _LONGEST_HOST_NAME = 253
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(?:\1[0-9a-fA-F]{2}){4}")
-_TYPOGRAPHIC = re.compile("[\u2010-\u2015\u2018-\u201f\u2212]")  # dashes and quotes of word processors
 _RESERVED_INTERFACES = frozenset({".", "..", "lo", "all", "default"})
-
-
-def typographic_hint(text: str) -> str:
-    """A hint when the text holds a dash or quote of a word processor, else nothing."""
-    found = _TYPOGRAPHIC.search(text)
-    return f"'{found.group()}' is not a plain '-' or quote; type it anew" if found else ""
 
 
 def parse_address(text: str, family: int | None = None) -> Address:
@@ -77,6 +70,18 @@ def parse_subnet(text: str) -> Subnet:
         message = f"'{text}' has host bits set"
         raise FormError(message, f"the subnet is {subnet}")
     return subnet
+
+
+def parse_source(text: str) -> str:
+    """A subnet that packets come from; an address is a subnet of one.
+
+    Raises:
+        FormError: it is neither.
+    """
+    if "/" in text:
+        return str(parse_subnet(text))
+    address = parse_address(text)
+    return f"{address}/{address.max_prefixlen}"
 
 
 def parse_mac(text: str) -> str:

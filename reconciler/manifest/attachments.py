@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.manifest.addresses import parse_address, parse_interface_name, parse_mac
 from reconciler.manifest.model import Attachment
-from reconciler.manifest.models import AttachmentPart, ContainerPart
+from reconciler.manifest.models import ContainerPart
+from reconciler.manifest.network_models import AttachmentPart
 from reconciler.manifest.options import parse_endpoint_options
+from reconciler.manifest.routes import convert_gateway, convert_routes
 
 if TYPE_CHECKING:
     from reconciler.manifest.context import Context
@@ -70,6 +72,9 @@ def _attachment(
         sysctls=options.sysctls,
         source=context.key_at(*path),
         link_local_ips=tuple(dict.fromkeys(str(address) for address in link_local if address)),
+        gateway=convert_gateway(part, path, context) if part.gateway else None,
+        gateway_source=context.at(*path, "gateway") if part.gateway else None,
+        routes=convert_routes(part, path, context) if part.routes else (),
     )
 
 

@@ -35,11 +35,16 @@ _MERGE = "<<"
 
 @dataclass(slots=True)
 class Document:
-    """One parsed file. ``templates`` are the value scalars that hold a ``$``, each once."""
+    """One parsed file.
+
+    ``templates`` are the value scalars that hold a ``$``, each once; ``has_typography`` says
+    that there is a dash or quote of a word processor somewhere in the text.
+    """
 
     root: Node | None = None
     templates: list[Scalar] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    has_typography: bool = False
 
 
 class Builder:

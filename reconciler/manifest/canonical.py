@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import io
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from reconciler.manifest.options import BRIDGE_FIELDS, ENDPOINT_SYSCTLS
 from reconciler.manifest.parent_options import PARENT_FIELDS
+from reconciler.manifest.ports import span_text
+from reconciler.manifest.replicas import collapse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.manifest.model import Attachment, Container, Manifest, Network, Pool, PortMapping
+    from reconciler.manifest.model import (
+        Allowance,
+        Attachment,
+        Container,
+        FloatingAddress,
+        Listen,
+        Manifest,
+        Network,
+        Pool,
+        PortMapping,
+        PortSpan,
+        StaticRoute,
+    )
 
 HIDDEN = "(hidden)"
 """Stands for every environment value: values are secrets, and plans and configs get posted."""
@@ -25,7 +40,7 @@ def canonical(manifest: Manifest) -> dict[str, Any]:
     """
     document = {
         "name": manifest.stack,
-        "containers": {container.name: _container(container) for container in manifest.containers},
+        "containers": dict(_entries(manifest.containers)),
         "networks": {network.key: _network(network) for network in manifest.networks},
     }
     result: dict[str, Any] = _escaped({key: value for key, value in document.items() if value})
@@ -55,7 +70,19 @@ def _given(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if value is not None and value not in ([], {})}
 
 
+def _entries(containers: Sequence[Container]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The file's entries: a container each, or one for all replicas."""
+    for key, group in groupby(containers, key=lambda each: each.key):
+        several = tuple(group)
+        if several[0].service is None:
+            yield key, _container(several[0])
+        else:
+            yield key, {**_container(collapse(several)), "deploy": {"replicas": len(several)}}
+
+
 def _container(container: Container) -> dict[str, Any]:
+    shared = {each.kind: each.target for each in container.shared}
+    limit = f":{container.restart_limit}" if container.restart_limit else ""
     return _given(
         {
             "command": list(container.command or ()),
@@ -68,6 +95,13 @@ def _container(container: Container) -> dict[str, Any]:
             "sysctls": dict(container.sysctls),
             "expose": list(container.expose),
             "network_mode": container.network_mode,
+            **shared,
+            "rm": container.remove or None,
+            "restart": None if container.restart == "no" else f"{container.restart}{limit}",
+            "open": [_span(span) for span in container.open],
+            "listen": [_listen(listen) for listen in container.listen],
+            "floating_ip": [_host_address(each) for each in container.floating_addresses],
+            "egress_ip": [_host_address(each) for each in container.egress_addresses],
             "links": [f"{link.container}:{link.alias}" for link in container.links],
             "external_links": [f"{link.container}:{link.alias}" for link in container.external_links],
             "extra_hosts": [f"{each.host}={each.address}" for each in container.extra_hosts],
@@ -93,8 +127,36 @@ def _attachment(attachment: Attachment) -> dict[str, Any]:
             "driver_opts": {ENDPOINT_SYSCTLS: sysctls} if sysctls else {},
             "gw_priority": attachment.gw_priority,
             "priority": attachment.priority,
+            "gateway": attachment.gateway,
+            "routes": [_route(route) for route in attachment.routes],
         },
     )
+
+
+def _route(route: StaticRoute) -> dict[str, Any]:
+    kind = None if route.kind == "unicast" else route.kind
+    return _given({"to": route.destination, "via": route.via, "type": kind, "metric": route.metric})
+
+
+def _span(span: PortSpan) -> str | dict[str, Any]:
+    if not span.sources:
+        return span_text(span.first, span.last, span.protocol)
+    port = str(span.first) if span.first == span.last else f"{span.first}-{span.last}"
+    return {"port": port, "protocol": span.protocol, "sources": list(span.sources)}
+
+
+def _listen(listen: Listen) -> dict[str, Any]:
+    return _given({"address": listen.address, "port": listen.port, "protocol": listen.protocol})
+
+
+def _host_address(given: FloatingAddress) -> str | dict[str, Any]:
+    return {"address": given.address, "interface": given.interface} if given.interface else given.address
+
+
+def _allowance(allowance: Allowance) -> str | dict[str, Any]:
+    if not allowance.ports:
+        return allowance.network
+    return {"network": allowance.network, "ports": [_span(span) for span in allowance.ports]}
 
 
 def _port(port: PortMapping) -> dict[str, Any]:
@@ -106,6 +168,7 @@ def _port(port: PortMapping) -> dict[str, Any]:
             "published": None if first is None else str(first) if first == last else f"{first}-{last}",
             "host_ip": port.host_address,
             "protocol": port.protocol,
+            "sources": list(port.sources),
         },
     )
 
@@ -122,6 +185,8 @@ def _network(network: Network) -> dict[str, Any]:
             "enable_ipv4": network.enable_ipv4,
             "enable_ipv6": network.enable_ipv6,
             "ipam": _given({"config": [_pool(pool) for pool in network.pools]}),
+            "allow": [_allowance(each) for each in network.allow],
+            "host_address": list(network.host_addresses),
         },
     )
 

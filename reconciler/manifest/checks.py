@@ -7,11 +7,15 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Source
+from reconciler.manifest.allowances import check_allowances
 from reconciler.manifest.faults import Faults, suggestion
-from reconciler.manifest.members import Member, check_members
+from reconciler.manifest.lint import advise
+from reconciler.manifest.members import Member, check_host_addresses, check_members
 from reconciler.manifest.model import Container, Network
-from reconciler.manifest.nodes import Mapping, child
+from reconciler.manifest.modes import check_modes, is_joiner
+from reconciler.manifest.outward import check_outward
 from reconciler.manifest.port_checks import check_ports
+from reconciler.manifest.routes import check_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,10 +39,18 @@ def check_stack(networks: dict[str, Network], containers: Sequence[Container], c
         else:
             _note_undefined(key, joined, networks, context.faults)
     by_name = {container.name: container for container in containers}
-    _check_modes(by_name, context)
+    for network in networks.values():
+        if network.host_addresses:
+            check_host_addresses(network, context)
+    check_modes(context)
+    check_allowances(networks, context)
+    check_outward(networks, containers, context)
     for container in containers:
         _check_links(container, networks, by_name, context)
+        if any(each.routes or each.gateway for each in container.attachments):
+            check_routes(container, networks, by_name, context)
     check_ports(containers, networks, context.faults)
+    advise(containers, context)
 
 
 def _check_pools(networks: Iterable[Network], faults: Faults) -> None:
@@ -75,15 +87,12 @@ def _check_network_names(networks: Iterable[Network], context: Context) -> None:
 def _check_links(
     container: Container, networks: dict[str, Network], containers: dict[str, Container], context: Context
 ) -> None:
-    declared = child(context.root, ("containers",))
     for link in container.links:
         target = containers.get(link.container)
         if target is container:
             context.faults.add(f"container '{container.name}' links to itself", link.source, "remove the link")
         elif target is None:
-            hint = suggestion(link.container, containers)
-            if isinstance(declared, Mapping) and link.container in declared.entries:
-                hint = "it belongs to a profile that is not active: give --profile"
+            hint = context.why_absent(link.container) or suggestion(link.container, containers)
             message = f"container '{container.name}' links to '{link.container}', which is not in the stack"
             context.faults.add(message, link.source, hint or "for another stack's: external_links")
         elif not _share_a_network(container, target, networks):
@@ -98,7 +107,7 @@ def _share_a_network(first: Container, second: Container, networks: dict[str, Ne
         return {networks[each.network].name for each in container.attachments if each.network in networks}
 
     # Whoever shares another's namespace has that one's networks, which are not looked up here.
-    borrowed = any(":" in (each.network_mode or "") for each in (first, second))
+    borrowed = is_joiner(first.network_mode) or is_joiner(second.network_mode)
     return borrowed or not names(first).isdisjoint(names(second))
 
 
@@ -106,24 +115,3 @@ def _note_undefined(key: str, joined: list[Member], networks: dict[str, Network]
     hint = suggestion(key, networks) or f"declare it at the top: networks: {{{key}: }}"
     for container, attachment in joined:
         faults.add(f"container '{container.name}' refers to undefined network '{key}'", attachment.source, hint)
-
-
-def _check_modes(containers: dict[str, Container], context: Context) -> None:
-    owners: dict[str, str] = {}
-    for container in containers.values():
-        kind, _, owner = (container.network_mode or "").partition(":")
-        source = context.at("containers", container.name, "network_mode")
-        if owner in containers:
-            owners[container.name] = owner
-        elif kind == "service" and owner:
-            message = f"container '{container.name}' shares the network of '{owner}', which is not in the stack"
-            context.faults.add(message, source, suggestion(owner, containers) or "for another stack's: container:NAME")
-    reported: set[str] = set()
-    for name in owners:
-        path = [name]
-        while (step := owners.get(path[-1])) and step not in path:
-            path.append(step)
-        if step == name and name not in reported:
-            reported.update(path)
-            message = f"network_mode goes in a circle: {' -> '.join([*path, name])}"
-            context.faults.add(message, context.at("containers", name, "network_mode"), "one of them needs networks")

@@ -7,32 +7,21 @@ from typing import TYPE_CHECKING
 from reconciler.manifest.addresses import parse_host_name
 from reconciler.manifest.attachments import convert_attachments
 from reconciler.manifest.environment import convert_environment
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.model import Container, PortMapping
 from reconciler.manifest.models import ContainerPart, PortPart
+from reconciler.manifest.modes import convert_mode, is_joiner
+from reconciler.manifest.openings import convert_listen, convert_open, convert_sources
+from reconciler.manifest.outward import convert_egress, convert_floating
 from reconciler.manifest.ports import Published, parse_exposed, parse_long, parse_short
-from reconciler.manifest.process import convert_command, convert_sysctls
+from reconciler.manifest.process import convert_command, convert_restart, convert_sysctls
 from reconciler.manifest.relations import convert_dns, convert_extra_hosts, convert_links
+from reconciler.manifest.shared import convert_shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.manifest.context import Context
-
-_MODES = ("none", "host", "bridge", "service:NAME", "container:NAME")
-_OF_OWNER = (
-    "ports",
-    "hostname",
-    "domainname",
-    "mac_address",
-    "links",
-    "external_links",
-    "extra_hosts",
-    "dns",
-    "dns_search",
-    "dns_opt",
-)
-"""Keys that belong to the container whose namespace is shared."""
 
 
 def convert_container(
@@ -44,7 +33,8 @@ def convert_container(
     """One container; what is wrong with it is noted."""
     source = context.key_at("containers", name)
     context.check_name("container", name, source)
-    mode = _network_mode(name, part, context)
+    mode = convert_mode(name, part, context)
+    restart, restart_limit = convert_restart(name, part, context)
     return Container(
         name=name,
         hostname=context.take(parse_host_name, part.hostname, "containers", name, "hostname"),
@@ -65,37 +55,15 @@ def convert_container(
         extra_hosts=convert_extra_hosts(part.extra_hosts, name, context),
         dns=convert_dns(name, part, context),
         mode_source=context.at("containers", name, "network_mode") if mode else None,
+        open=convert_open(name, part, context) if part.open else (),
+        listen=convert_listen(name, part, context) if part.listen else (),
+        floating_addresses=convert_floating(name, part, context) if part.floating_ip else (),
+        egress_addresses=convert_egress(name, part, context) if part.egress_ip else (),
+        shared=convert_shared(name, part, context) if part.ipc or part.pid or part.uts else (),
+        remove=bool(part.rm),
+        restart=restart,
+        restart_limit=restart_limit,
     )
-
-
-def _network_mode(name: str, part: ContainerPart, context: Context) -> str | None:
-    mode = part.network_mode
-    if not mode:
-        return None
-    source = context.at("containers", name, "network_mode")
-    kind, colon, owner = mode.partition(":")
-    if part.networks:
-        message = f"container '{name}' declares mutually exclusive 'network_mode' and 'networks'"
-        context.faults.add(f"{message}; networks at {context.key_at('containers', name, 'networks')}", source)
-    if kind in {"service", "container"} and colon:
-        if not owner:
-            context.faults.add(f"network_mode '{mode}' names no {kind}", source, f"write {kind}:NAME")
-        why = f"network_mode {mode}, whose namespace is another container's"
-        _refuse(_OF_OWNER, part, name, why, f"set it on '{owner}'", context)
-    elif mode == "host":
-        why = "network_mode host, which sees the host's own network"
-        _refuse(("links", "external_links"), part, name, why, "remove one of the two", context)
-    elif mode not in {"none", "host", "bridge"}:
-        hint = suggestion(mode, _MODES) or f"one of {', '.join(_MODES)}; networks are joined with networks: [NAME]"
-        context.faults.add(f"unknown network_mode '{mode}'", source, hint)
-    own = context.container_names.get(owner) if kind == "container" else None
-    return f"service:{own}" if own else mode
-
-
-def _refuse(keys: tuple[str, ...], part: ContainerPart, name: str, why: str, hint: str, context: Context) -> None:
-    for key in keys:
-        if getattr(part, key):
-            context.faults.add(f"'{key}' does not fit {why}", context.key_at("containers", name, key), hint)
 
 
 def _ports(name: str, part: ContainerPart, mode: str | None, context: Context) -> tuple[PortMapping, ...]:
@@ -109,16 +77,44 @@ def _ports(name: str, part: ContainerPart, mode: str | None, context: Context) -
         except FormError as error:
             context.faults.add_form(error, source)
             continue
+        sources = _sources(entry, ("containers", name, "ports", index, "sources"), context)
         for port in each:
-            found[port] = PortMapping(port.target, port.published, port.host_address, port.protocol, label, source)
-    if mode and mode.startswith(("service:", "container:")):
-        return ()
+            found[port] = PortMapping(
+                port.target, port.published, port.host_address, port.protocol, label, source, sources
+            )
     if found and mode in {"host", "none"}:
-        reason = "its ports are the host's own" if mode == "host" else "it has no network"
-        message = f"published ports of container '{name}' are not used: with network_mode {mode} {reason}"
-        context.faults.warn(message, context.key_at("containers", name, "ports"))
+        message, hint = _without_mapping(name, mode, list(found))
+        context.faults.add(message, context.key_at("containers", name, "ports"), hint)
+    return () if mode in {"host", "none"} or is_joiner(mode) else tuple(found.values())
+
+
+def _sources(entry: str | PortPart, path: tuple[str | int, ...], context: Context) -> tuple[str, ...]:
+    """Who may use the port; subnets of the other family alone would let nobody in."""
+    if isinstance(entry, str):
         return ()
-    return tuple(found.values())
+    sources = convert_sources(entry.sources, path, context)
+    host_ip = entry.host_ip or ""
+    if sources and host_ip and all((":" in each) != (":" in host_ip) for each in sources):
+        message = f"nobody can use the port: no source is of the family of {host_ip}"
+        context.faults.add(message, context.key_at(*path), "add subnets of that family, or remove host_ip")
+    return sources
+
+
+def _without_mapping(name: str, mode: str, ports: list[Published]) -> tuple[str, str]:
+    """Why ports cannot be published in this mode, and what to write instead."""
+    if mode == "none":
+        message = f"ports need a network: container '{name}' has none with network_mode none"
+        return message, "remove network_mode, or the ports"
+    message = (
+        f"published ports of container '{name}' have no meaning: with network_mode host its ports are the host's own"
+    )
+    moved = [port for port in ports if port.published and not port.published[0] <= port.target <= port.published[1]]
+    openings = ", ".join(f"{port.target}/{port.protocol}" for port in ports)
+    if not moved:
+        return message, f"remove them; to let others in through the host's firewall write open: [{openings}]"
+    example = next(f"{port.published[0]}:{port.target}" for port in moved if port.published)
+    hint = f"a mapping such as {example} needs a network namespace of its own: remove network_mode; "
+    return message, f"{hint}or let the process listen on {example.partition(':')[0]} itself, and write open: for it"
 
 
 def _exposed(name: str, part: ContainerPart, context: Context) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import NetapplyError
-from reconciler.manifest.faults import Faults, FormError
-from reconciler.manifest.nodes import Mapping, key_place, place
+from reconciler.manifest.faults import Faults, FormError, suggestion, typographic_hint
+from reconciler.manifest.nodes import Mapping, child, key_place, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.errors import Source
+    from reconciler.manifest.models import ContainerPart
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 LONGEST_NAME = 63
@@ -36,6 +37,10 @@ class Context:
     faults: Faults
     container_names: dict[str, str] = field(default_factory=dict)
     """The containers' keys by their ``container_name``."""
+    parts: dict[str, ContainerPart] = field(default_factory=dict)
+    """The containers of the stack that are active, by their keys."""
+    replicas: dict[str, int] = field(default_factory=dict)
+    """How many containers each of them stands for; also those that stand for none."""
     unclear_networks: set[str] = field(default_factory=set)
     """Networks with a faulty subnet; what depends on their subnets cannot be judged."""
     read_file: Callable[[str], bytes | str] = _no_files
@@ -63,7 +68,59 @@ class Context:
         """Note a name that no container, network or stack can have."""
         if not _NAME.fullmatch(name):
             message = f"'{name}' cannot be the name of a {what}"
-            self.faults.add(message, source, "letters, digits, '_', '.' and '-', a letter or digit first")
+            hint = typographic_hint(name) or "letters, digits, '_', '.' and '-', a letter or digit first"
+            self.faults.add(message, source, hint)
         elif len(name) > LONGEST_NAME:
             message = f"the name of a {what} has at most {LONGEST_NAME} characters, '{name[:20]}…' has {len(name)}"
             self.faults.add(message, source)
+
+    def key_of(self, kind: str, name: str) -> str | None:
+        """The key of the container that ``service:NAME`` or ``container:NAME`` means; None: none of the stack's."""
+        if kind == "container" and name in self.container_names:
+            name = self.container_names[name]
+        if name in self.parts:
+            return name
+        base, _, number = name.rpartition("-")
+        count = self.replicas.get(base, 1)
+        return base if number.isdecimal() and count > 1 and 1 <= int(number[:9]) <= count else None
+
+    def reference(self, kind: str, name: str) -> str:
+        """``KIND:NAME`` as the model has it: a ``container_name`` of this stack is the service."""
+        own = self.container_names.get(name) if kind == "container" else None
+        return f"service:{own}" if own else f"{kind}:{name}"
+
+    def owner(self, name: str) -> str:
+        """Whose network namespace the container of that key uses in the end: a key, or a name of elsewhere."""
+        seen = {name}
+        while True:
+            kind, colon, owner = (self.parts[name].network_mode or "").partition(":")
+            if not colon or kind not in {"service", "container"}:
+                return name
+            key = self.key_of(kind, owner)
+            if key is None:
+                return owner
+            if key in seen:
+                return key
+            seen.add(key)
+            name = key
+
+    def why_absent(self, name: str) -> str:
+        """Why a container that stands in the file is not part of the stack; nothing for one that does not."""
+        if self.replicas.get(name) == 0:
+            return f"it has no replicas: {self.at('containers', name)}"
+        declared = child(self.root, ("containers",))
+        if isinstance(declared, Mapping) and name in declared.entries and name not in self.parts:
+            return "it belongs to a profile that is not active: give --profile"
+        return ""
+
+    def check_target(self, kind: str, name: str, what: str, source: Source | None) -> None:
+        """Note a ``service:NAME`` that is not in the stack, and a name that several replicas share."""
+        if not name:
+            return
+        key = self.key_of(kind, name)
+        if key is None and kind == "service":
+            hint = self.why_absent(name) or suggestion(name, self.parts) or "for another stack's: container:NAME"
+            self.faults.add(f"{what} '{name}', which is not in the stack", source, hint)
+        elif key == name and self.replicas.get(key, 1) > 1:
+            message = f"{what} '{name}', which is {self.replicas[key]} containers"
+            self.faults.add(message, source, f"name one of them: {kind}:{name}-1")

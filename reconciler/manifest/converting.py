@@ -11,10 +11,12 @@ from reconciler.manifest.containers import convert_container
 from reconciler.manifest.context import Context
 from reconciler.manifest.merge import settle
 from reconciler.manifest.model import Manifest
-from reconciler.manifest.models import ContainerPart, NetworkPart
+from reconciler.manifest.models import ContainerPart
 from reconciler.manifest.naming import stack_name
+from reconciler.manifest.network_models import NetworkPart
 from reconciler.manifest.networks import convert_network
 from reconciler.manifest.nodes import Mapping, Node, overrides, place
+from reconciler.manifest.replicas import expand, replicas_of
 from reconciler.manifest.validation import validate
 
 if TYPE_CHECKING:
@@ -86,7 +88,14 @@ def _parts(
         name: entry or ContainerPart() for name, entry in (part.containers or {}).items() if _active(entry, profiles)
     }
     _note_container_names(active, context)
-    containers = tuple(convert_container(name, entry, context, environment) for name, entry in active.items())
+    for name, entry in active.items():
+        context.replicas[name] = replicas_of(name, entry, context)
+    context.parts.update({name: entry for name, entry in active.items() if context.replicas[name]})
+    containers = tuple(
+        replica
+        for name, entry in context.parts.items()
+        for replica in expand(convert_container(name, entry, context, environment), context.replicas[name], context)
+    )
     if DEFAULT_NETWORK not in networks:
         for container in containers:
             if any(attachment.network == DEFAULT_NETWORK for attachment in container.attachments):

@@ -12,6 +12,7 @@ from reconciler.manifest.extending import Extension
 from reconciler.manifest.faults import Faults
 from reconciler.manifest.including import Inclusion, take_inclusions
 from reconciler.manifest.interpolation import interpolate
+from reconciler.manifest.lint import advise_on_characters
 from reconciler.manifest.merge import merge
 from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
 from reconciler.manifest.normalise import Unused, normalise
@@ -28,7 +29,10 @@ _LONGEST_CHAIN = 20
 
 @dataclass(slots=True)
 class Run:
-    """What the stacks of one run share. ``env_files`` None: each stack's own ``.env``."""
+    """What the stacks of one run share. ``env_files`` None: each stack's own ``.env``.
+
+    ``files`` are those that were asked for so far, found or not: the result is as good as they are unchanged.
+    """
 
     environment: Table[str, str]
     stdin: str | bytes | None = None
@@ -36,6 +40,7 @@ class Run:
     env_files: tuple[str, ...] | None = None
     faults: Faults = field(default_factory=Faults)
     unused: Unused = field(default_factory=Unused)
+    files: set[str] = field(default_factory=set)
 
 
 class Documents:
@@ -118,6 +123,8 @@ class Documents:
         if not isinstance(root, Mapping):
             faults.add("a manifest is a mapping with the key 'containers'", source_of(root))
             return None
+        if document.has_typography:
+            advise_on_characters(root, faults)
         normalise(root, faults, self._run.unused)
         _anchor_paths(root, self._directory if asked_by is None else str(PurePosixPath(path).parent))
         return root
@@ -137,6 +144,7 @@ def content(path: str, run: Run) -> bytes | str:
     """
     if path == STDIN:
         return run.stdin or ""
+    run.files.add(path)
     try:
         with Path(path).open("rb") as file:
             return file.read(LARGEST_FILE + 1)
@@ -158,6 +166,7 @@ def read_variables(
     found: dict[str, str] = {}
     for file in files:
         if optional and not Path(file).is_file():
+            run.files.add(file)
             continue
         try:
             data = content(file, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 
 _SHORT = 3
+_TYPOGRAPHIC = re.compile("[\u2010-\u2015\u2018-\u201f\u2212]")  # dashes and quotes of word processors
 _OVERRIDES = "; overrides the value at "
 
 
@@ -42,6 +44,10 @@ class Faults:
         """Note one warning."""
         self.warnings.append(Problem(message, source, hint, severity="warning"))
 
+    def note(self, message: str, source: Source | None = None, hint: str = "") -> None:
+        """Note advice: a warning of what is right, but could be better."""
+        self.warnings.append(Problem(message, source, hint, severity="note"))
+
     def name_overridden(self, overrides: Mapping[Source, Source]) -> None:
         """Say of each error at one of these places which value, at which place, was overridden there."""
         for index, problem in enumerate(self.errors):
@@ -63,6 +69,19 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint that names the known word nearest to ``word``, or nothing."""
     from difflib import get_close_matches  # noqa: PLC0415  # 5 ms, needed for errors only
 
+    strange = typographic_hint(word)
     # Of two letters one may be wrong, which is half of them.
-    near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6 if len(word) > _SHORT else 0.5)
-    return f"did you mean '{near[0]}'?" if near else ""
+    near = get_close_matches(
+        _TYPOGRAPHIC.sub("", word).lower() if strange else word.lower(),
+        sorted(known),
+        n=1,
+        cutoff=0.6 if len(word) > _SHORT else 0.5,
+    )
+    meant = f"did you mean '{near[0]}'?" if near else ""
+    return "; ".join(filter(None, (strange, meant)))
+
+
+def typographic_hint(text: str) -> str:
+    """A hint when the text holds a dash or quote of a word processor, else nothing."""
+    found = _TYPOGRAPHIC.search(text)
+    return f"'{found.group()}' is not a plain '-' or quote; type it anew" if found else ""

@@ -23,7 +23,7 @@ def check_members(network: Network, members: list[Member], context: Context) -> 
     """Note addresses, MACs and names of one network's members that it cannot have, or not twice."""
     taken = _reserved(network)
     for container, attachment in members:
-        path = ("containers", container.name, "networks", network.key)
+        path = ("containers", container.key, "networks", network.key)
         for key, address in (("ipv4_address", attachment.ipv4_address), ("ipv6_address", attachment.ipv6_address)):
             if address:
                 source = context.at(*path, key)
@@ -46,7 +46,24 @@ def _reserved(network: Network) -> dict[str, str]:
             taken[pool.gateway] = f"the gateway of network '{network.key}' at {pool.source}"
         for name, address in pool.aux_addresses:
             taken[address] = f"aux address '{name}' of network '{network.key}' at {pool.source}"
+    for address in network.host_addresses:
+        taken[address] = f"the host itself, host_address of network '{network.key}' at {network.source}"
     return taken
+
+
+def check_host_addresses(network: Network, context: Context) -> None:
+    """Note addresses of the host that it cannot have on this network."""
+    source = context.key_at("networks", network.key, "host_address")
+    gateways = {pool.gateway: pool.source for pool in network.pools}
+    for address in network.host_addresses:
+        if address in gateways:
+            message = f"host_address {address} is the network's gateway at {gateways[address]}"
+            context.faults.add(message, source, "choose another")
+        elif network.key not in context.unclear_networks:
+            _check_address(network, address, source, context.faults)
+    if network.host_addresses and network.parent.mode == "passthru":
+        message = f"network '{network.key}' gives its parent to one container alone (macvlan_mode passthru)"
+        context.faults.add(message, source, "remove host_address, or choose macvlan_mode bridge")
 
 
 def _claim(
@@ -111,7 +128,8 @@ def _automatic(pool: Pool) -> str:
 def _room(network: Network, pool: Pool, fixed: set[str]) -> int:
     source = ip_network(_automatic(pool))
     subnet = ip_network(pool.subnet)
-    taken = {ip_address(text) for text in fixed} | {ip_address(text) for _, text in pool.aux_addresses}
+    taken = {ip_address(text) for text in (*fixed, *network.host_addresses)}
+    taken |= {ip_address(text) for _, text in pool.aux_addresses}
     if pool.gateway:
         taken.add(ip_address(pool.gateway))
     if subnet.num_addresses > 2:  # noqa: PLR2004  # the two of RFC 3021
@@ -130,7 +148,7 @@ def _check_names(members: list[Member], context: Context) -> None:
         for index, alias in enumerate(attachment.aliases):
             other = owners.get(alias, container)
             if other is not container:
-                source = context.at("containers", container.name, "networks", attachment.network, "aliases", index)
+                source = context.at("containers", container.key, "networks", attachment.network, "aliases", index)
                 message = f"alias '{alias}' of container '{container.name}' on network '{attachment.network}' is also"
                 message += f" the name of the container at {other.source}"
                 context.faults.warn(message, source, "both answer to it; choose another alias")

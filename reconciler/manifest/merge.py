@@ -60,7 +60,7 @@ def _plain(node: Node) -> bool:
 
 def _mappings(base: Mapping, over: Mapping, faults: Faults, path: Path) -> Mapping:
     merged = base.empty_copy()
-    merged.replaced = {**base.replaced} if base.replaced else None
+    merged.replaced = {**(base.replaced or {}), **(over.replaced or {})} or None
     for key, value in base.entries.items():
         merged.put(base.keys[key], value)
     for key, value in over.entries.items():
@@ -162,12 +162,27 @@ def _as_hosts(node: Node) -> Node:
     return Sequence(node.file, node.line, node.column, items)
 
 
+def _as_allowances(node: Node) -> Node:
+    """Names of networks as mappings, so that both forms of one network meet."""
+    if not isinstance(node, Sequence):
+        return node
+    items: list[Node] = []
+    for item in node.items:
+        if isinstance(item, Scalar):
+            mapping = Mapping(item.file, item.line, item.column)
+            mapping.put(Scalar(item.file, item.line, item.column, "network", "network"), item)
+            item = mapping  # noqa: PLW2901  # the item in its other form
+        items.append(item)
+    return Sequence(node.file, node.line, node.column, items)
+
+
+def _entry(name: str) -> Callable[[Node], str | None]:
+    """What tells mappings in a list apart."""
+    return lambda node: _text(each) if isinstance(node, Mapping) and (each := node.entries.get(name)) else None
+
+
 def _text(node: Node) -> str | None:
     return node.text if isinstance(node, Scalar) else None
-
-
-def _subnet(node: Node) -> str | None:
-    return _text(subnet) if isinstance(node, Mapping) and (subnet := node.entries.get("subnet")) else None
 
 
 _PLAIN = _Rule()
@@ -191,7 +206,15 @@ _CONTAINER_RULES = {
     "links": _UNIQUE,
     "external_links": _UNIQUE,
     "profiles": _UNIQUE,
+    "open": _UNIQUE,
+    "listen": _UNIQUE,
+    "cap_add": _UNIQUE,
+    "floating_ip": _REPLACED,
+    "egress_ip": _REPLACED,
 }
+_NETWORK_RULES = {"allow": _Rule(_as_allowances, _entry("network")), "host_address": _REPLACED}
+_POOLS = _Rule(identity=_entry("subnet"))
+_ROUTES = _Rule(identity=_entry("to"))
 _ENDPOINT_LISTS = ("aliases", "link_local_ips")
 
 
@@ -201,8 +224,12 @@ def _rule(path: Path) -> _Rule:
             return _CONTAINER_RULES.get(key, _PLAIN)
         case ("containers", _, "networks", _, key) if key in _ENDPOINT_LISTS:
             return _UNIQUE
+        case ("containers", _, "networks", _, "routes"):
+            return _ROUTES
         case ("networks", _, "ipam", "config"):
-            return _Rule(identity=_subnet)
+            return _POOLS
+        case ("networks", _, key):
+            return _NETWORK_RULES.get(key, _PLAIN)
         case _:
             return _PLAIN
 

@@ -85,11 +85,52 @@ class Network:
     source: Source | None = field(default=None, compare=False)
     parent: ParentOptions = ParentOptions()
     options: tuple[tuple[str, str], ...] = ()
+    allow: tuple[Allowance, ...] = ()
+    host_addresses: tuple[str, ...] = ()
+    """The host's own addresses on a macvlan or ipvlan network, at most one of each family."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpan:
+    """Ports ``first`` to ``last`` of ``tcp``, ``udp`` or ``sctp``; ``sources`` (subnets): from there only, empty: any."""
+
+    first: int
+    last: int
+    protocol: str = "tcp"
+    sources: tuple[str, ...] = ()
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Members of the network it stands on may open connections to those of ``network`` (a key); no ports: to all."""
+
+    network: str
+    ports: tuple[PortSpan, ...] = ()
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """A route of a container: to ``destination`` (a subnet) through ``via``, an address on the attachment's network.
+
+    ``kind`` is ``unicast``, ``blackhole``, ``unreachable`` or ``prohibit``; the last three have no ``via``.
+    """
+
+    destination: str
+    via: str | None = None
+    kind: str = "unicast"
+    metric: int | None = None
+    source: Source | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A container's place on a network: ``network`` is the network's key."""
+    """A container's place on a network: ``network`` is the network's key.
+
+    ``gateway`` is ``service:NAME`` or ``container:NAME`` (also ``container:stack/name``): the container on the same
+    network that everything goes through, in place of the network's own gateway.
+    """
 
     network: str
     aliases: tuple[str, ...] = ()
@@ -102,6 +143,9 @@ class Attachment:
     sysctls: tuple[tuple[str, str], ...] = ()
     source: Source | None = field(default=None, compare=False)
     link_local_ips: tuple[str, ...] = ()
+    gateway: str | None = None
+    gateway_source: Source | None = field(default=None, compare=False)
+    routes: tuple[StaticRoute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +200,42 @@ class PortMapping:
     protocol: str = "tcp"
     name: str | None = None
     source: Source | None = field(default=None, compare=False)
+    sources: tuple[str, ...] = ()
+    """Who may use it: subnets, matched before any translation; empty: anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A declared listener of a container in a shared namespace; no ``address``: every address, of both families."""
+
+    port: int
+    protocol: str = "tcp"
+    address: str | None = None
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingAddress:
+    """An address that leads to one container, and that the container leaves the host with.
+
+    ``interface`` is the host's that bears it; None: the one whose subnet holds it.
+    """
+
+    address: str
+    interface: str | None = None
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedNamespace:
+    """Another namespace of another container: ``kind`` is ``ipc``, ``pid`` or ``uts``.
+
+    ``target`` is ``service:NAME``, ``container:NAME`` or ``host``.
+    """
+
+    kind: str
+    target: str
+    source: Source | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +267,26 @@ class Container:
     extra_hosts: tuple[ExtraHost, ...] = ()
     dns: Dns = Dns()
     mode_source: Source | None = field(default=None, compare=False)
+    open: tuple[PortSpan, ...] = ()
+    """What the host's firewall lets in to a container in host mode."""
+    listen: tuple[Listen, ...] = ()
+    floating_addresses: tuple[FloatingAddress, ...] = ()
+    egress_addresses: tuple[FloatingAddress, ...] = ()
+    """At most one of each family: the host address that the container's own connections bear outside."""
+    shared: tuple[SharedNamespace, ...] = ()
+    remove: bool = False
+    """``rm``: gone with all that it had as soon as its command has ended."""
+    restart: str = "no"
+    """``no``, ``always``, ``on-failure`` or ``unless-stopped``."""
+    restart_limit: int | None = None
+    """Of ``on-failure``: how often at most, None: always again."""
+    service: str | None = None
+    """The key in the file that this is a replica of, where there are several; its name ends in ``-NUMBER``."""
+
+    @property
+    def key(self) -> str:
+        """The key under which it stands in the file."""
+        return self.service or self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
 from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet
+from reconciler.manifest.allowances import convert_allow
 from reconciler.manifest.faults import FormError, suggestion
 from reconciler.manifest.model import Network, ParentOptions, Pool
-from reconciler.manifest.models import ExternalPart, NetworkPart, PoolPart
+from reconciler.manifest.network_models import ExternalPart, NetworkPart, PoolPart
 from reconciler.manifest.options import NetworkOptions, parse_bridge_options
+from reconciler.manifest.outward import convert_host_address
 from reconciler.manifest.parent_options import PARENT_FIELDS, parse_parent_options
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def convert_network(key: str, part: NetworkPart, context: Context) -> Network:
         bridge=options.bridge,
         source=source,
         parent=parent,
+        allow=convert_allow(key, part, context) if part.allow else (),
+        host_addresses=convert_host_address(key, part, driver, context),
         options=() if known else tuple((name, value or "") for name, value in (part.driver_opts or {}).items()),
     )
     _check_options(network, context)

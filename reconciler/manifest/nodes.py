@@ -72,8 +72,8 @@ class Mapping:
         self.keys.pop(key, None)
 
     def empty_copy(self) -> Mapping:
-        """A mapping without entries at the same place."""
-        return Mapping(self.file, self.line, self.column, tag=self.tag)
+        """A mapping without entries at the same place, that still knows what was laid over what."""
+        return Mapping(self.file, self.line, self.column, tag=self.tag, replaced=self.replaced)
 
 
 Node = Scalar | Sequence | Mapping

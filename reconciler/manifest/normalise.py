@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
 from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.shapes import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Mapping as Table
 
     from reconciler.errors import Source
     from reconciler.manifest.faults import Faults
+    from reconciler.manifest.shapes import Shape
 
 OWN = "x-netapply"
 
@@ -27,10 +30,9 @@ class Unused:
     def __init__(self) -> None:
         self._first: dict[str, Source] = {}
 
-    def note(self, mapping: Mapping, key: str) -> None:
-        """Remember one."""
-        if key not in self._first:
-            self._first[key] = source_of(mapping.keys[key])
+    def note(self, mapping: Mapping, key: str, prefix: str = "") -> None:
+        """Remember one; ``prefix`` says what it stands under, where its own name says too little."""
+        self._first.setdefault(prefix + key, source_of(mapping.keys[key]))
 
     def warn(self, faults: Faults) -> None:
         """Give one warning for all of them."""
@@ -45,8 +47,13 @@ def normalise(top: Mapping, faults: Faults, unused: Unused) -> None:
     _join_services(top, faults)
     for container in _mappings(top, "containers"):
         _clean(container, vocabulary.UNUSED_CONTAINER, faults, unused)
+        for key in vocabulary.NOTED_CONTAINER & container.entries.keys():
+            unused.note(container, key)
+        deploy = container.entries.get("deploy")
+        if isinstance(deploy, Mapping):
+            _clean(deploy, vocabulary.UNUSED_DEPLOY, faults, unused, "deploy.")
         for attachment in _mappings(container, "networks"):
-            _clean(attachment, frozenset(), faults, unused)
+            _clean(attachment, vocabulary.NONE_UNUSED, faults, unused)
         for port in _mappings(container, "ports"):
             _clean(port, vocabulary.UNUSED_PORT, faults, unused)
     for network in _mappings(top, "networks"):
@@ -55,7 +62,7 @@ def normalise(top: Mapping, faults: Faults, unused: Unused) -> None:
         if isinstance(ipam, Mapping):
             _clean(ipam, vocabulary.UNUSED_IPAM, faults, unused)
             for pool in _mappings(ipam, "config"):
-                _clean(pool, frozenset(), faults, unused)
+                _clean(pool, vocabulary.NONE_UNUSED, faults, unused)
 
 
 def _mappings(holder: Mapping, key: str) -> Iterator[Mapping]:
@@ -70,7 +77,7 @@ def _mappings(holder: Mapping, key: str) -> Iterator[Mapping]:
             yield value
 
 
-def _clean(mapping: Mapping, not_used: frozenset[str], faults: Faults, unused: Unused) -> None:
+def _clean(mapping: Mapping, not_used: Table[str, Shape], faults: Faults, unused: Unused, prefix: str = "") -> None:
     own = mapping.entries.get(OWN)
     if isinstance(own, Mapping):
         for key, value in own.entries.items():
@@ -83,7 +90,8 @@ def _clean(mapping: Mapping, not_used: frozenset[str], faults: Faults, unused: U
         faults.add(f"{OWN} takes a mapping of keys", source_of(own))
     for key in [key for key in mapping.entries if key.startswith("x-") or key in not_used]:
         if key in not_used:
-            unused.note(mapping, key)
+            unused.note(mapping, key, prefix)
+            check(mapping.keys[key], mapping.entries[key], not_used[key], faults)
         mapping.drop(key)
 
 

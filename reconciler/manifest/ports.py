@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from reconciler.manifest.addresses import parse_address, typographic_hint
-from reconciler.manifest.faults import FormError
+from reconciler.manifest.addresses import parse_address
+from reconciler.manifest.faults import FormError, typographic_hint
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 HIGHEST_PORT = 65535
@@ -61,15 +61,42 @@ def parse_long(target: str, published: str, host_ip: str, protocol: str) -> Publ
     return Published(ports[0], _fixed(host_ports), host_address, parse_protocol(protocol))
 
 
-def parse_exposed(text: str) -> str:
-    """An ``expose`` entry as ``PORT/PROTOCOL`` or ``FIRST-LAST/PROTOCOL``.
+def parse_span(text: str) -> tuple[int, int, str]:
+    """First port, last port and protocol of ``PORT[-PORT][/PROTOCOL]``.
 
     Raises:
         FormError: the text is no such form.
     """
     ports, _, protocol = text.partition("/")
     first, last = _ports(ports, text)
-    return f"{first}/{parse_protocol(protocol)}" if first == last else f"{first}-{last}/{parse_protocol(protocol)}"
+    return first, last, parse_protocol(protocol)
+
+
+def span_text(first: int, last: int, protocol: str) -> str:
+    """What `parse_span` reads, in one form: ``80/tcp``, ``8000-8010/udp``."""
+    return f"{first}/{protocol}" if first == last else f"{first}-{last}/{protocol}"
+
+
+def parse_exposed(text: str) -> str:
+    """An ``expose`` entry as ``PORT/PROTOCOL`` or ``FIRST-LAST/PROTOCOL``.
+
+    Raises:
+        FormError: the text is no such form.
+    """
+    return span_text(*parse_span(text))
+
+
+def parse_listen(text: str) -> tuple[str | None, int, int, str]:
+    """Address (None: every one), first port, last port and protocol of ``[ADDRESS:]PORT[-PORT][/PROTOCOL]``.
+
+    Raises:
+        FormError: the text is no such form.
+    """
+    address, colon, span = text.rpartition(":")
+    if colon and not address:
+        message = f"'{text}' names no address before the colon"
+        raise FormError(message, f"write {span}, or ADDRESS:{span}")
+    return (str(parse_address(address)) if colon else None, *parse_span(span))
 
 
 def parse_protocol(text: str) -> str:

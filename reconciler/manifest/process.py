@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import FormError
+from reconciler.manifest.faults import FormError, suggestion
 from reconciler.manifest.options import parse_sysctl_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.manifest.context import Context
+    from reconciler.manifest.models import ContainerPart
 
+RESTARTS = ("no", "always", "on-failure", "unless-stopped")
+_TIMES = re.compile("[0-9]{1,9}")
 _IPC_SYSCTLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
@@ -66,6 +70,24 @@ def convert_sysctls(
             continue
         result[canonical] = given or ""
     return tuple(result.items())
+
+
+def convert_restart(name: str, part: ContainerPart, context: Context) -> tuple[str, int | None]:
+    """When the process is started again, and, of ``on-failure:TIMES``, how often at most."""
+    if not part.restart and not part.rm:
+        return "no", None
+    text = part.restart or "no"
+    word, colon, times = text.partition(":")
+    source = context.at("containers", name, "restart")
+    if word not in RESTARTS or (colon and (word != "on-failure" or not _TIMES.fullmatch(times))):
+        hint = suggestion(word, RESTARTS) or "one of no, always, on-failure, on-failure:TIMES, unless-stopped"
+        context.faults.add(f"'{text}' does not say when to restart", source, hint)
+    if part.rm and word != "no":
+        message = f"container '{name}' is to be removed when it ends, and to be started again"
+        context.faults.add(message, source, f"remove rm or restart; rm is at {context.at('containers', name, 'rm')}")
+    elif part.rm and not (part.command or part.entrypoint):
+        context.faults.warn(f"container '{name}' has no command that could end", context.at("containers", name, "rm"))
+    return word, int(times) if _TIMES.fullmatch(times) and int(times) else None
 
 
 def pairs(value: Mapping[str, str | None] | list[str] | None) -> list[tuple[str, str | None, str | int]]:

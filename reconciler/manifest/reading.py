@@ -16,6 +16,7 @@ from ruamel.yaml.scanner import Scanner
 
 from reconciler.errors import NetapplyError, Source
 from reconciler.manifest.builder import Builder, Document
+from reconciler.manifest.faults import typographic_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,12 @@ def read(data: bytes | str, file: str) -> Document:
     if bad:
         code = f"U+{ord(bad.group()):04X}"
         raise NetapplyError.of(f"character {code} is not allowed in YAML", _at(text, bad.start(), file), "remove it")
+    document = _parse(text, file)
+    document.has_typography = not text.isascii() and bool(typographic_hint(text))
+    return document
+
+
+def _parse(text: str, file: str) -> Document:
     try:
         return Builder(file).build(_fast_events(text))
     except (YAMLError, ImportError) as error:

@@ -43,7 +43,13 @@ def convert_links(texts: Sequence[str] | None, name: str, key: str, context: Con
             context.check_name("container", part, source)
         if alias:
             context.check_name("container", alias, source)
-        found.setdefault(Link(target, alias or own, source))
+        count = context.replicas.get(target, 1) if key == "links" else 1
+        if count > 1 and target == name:
+            context.faults.add(f"container '{name}' links to itself", source, "remove the link")
+            continue
+        # A name that stands for several leads to all of them.
+        for container in (f"{target}-{number + 1}" for number in range(count)) if count > 1 else (target,):
+            found.setdefault(Link(container, alias or own, source))
     return tuple(found)
 
 

@@ -7,30 +7,26 @@ take away (``services``, ``include``, ``extends``, ``x-`` keys, keys without eff
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.models import (
-    AttachmentPart,
-    ContainerPart,
-    IpamPart,
-    NetworkPart,
-    PoolPart,
-    PortPart,
-    StackPart,
-)
+from reconciler.manifest.models import ContainerPart, DeployPart, PortPart, StackPart
+from reconciler.manifest.network_models import AttachmentPart, IpamPart, NetworkPart, PoolPart
 from reconciler.manifest.normalise import OWN
+from reconciler.manifest.shapes import Shape
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SUFFIX = "Part"
 _OPEN = {
     StackPart: vocabulary.UNUSED_TOP,
     ContainerPart: vocabulary.UNUSED_CONTAINER,
-    AttachmentPart: frozenset[str](),
+    AttachmentPart: vocabulary.NONE_UNUSED,
+    DeployPart: vocabulary.UNUSED_DEPLOY,
     PortPart: vocabulary.UNUSED_PORT,
     NetworkPart: vocabulary.UNUSED_NETWORK,
     IpamPart: vocabulary.UNUSED_IPAM,
-    PoolPart: frozenset[str](),
+    PoolPart: vocabulary.NONE_UNUSED,
 }
 """The parts that take keys beginning with x-, with their keys that have no effect."""
 
@@ -103,13 +99,16 @@ def text() -> str:
     return json.dumps(schema(), indent=2) + "\n"
 
 
-def _open(part: dict[str, Any], reference: str, unused: frozenset[str]) -> None:
+def _open(part: dict[str, Any], reference: str, unused: Mapping[str, Shape]) -> None:
     properties = part["properties"]
+    top = unused is vocabulary.UNUSED_TOP
+    examples = vocabulary.UNUSED_TOP_EXAMPLES if top else vocabulary.UNUSED_EXAMPLES
     for key in sorted(unused):
         properties[key] = {
             "description": "Accepted as Compose has it; not used by netapply.",
             "default": None,
-            "examples": [vocabulary.UNUSED_EXAMPLES.get(key)],
+            "examples": [examples.get(key)],
+            **unused[key].schema(),
         }
     properties[OWN] = {
         "description": "Keys of netapply alone, in a file that Compose reads too: as if they stood here.",

@@ -9,17 +9,23 @@ from pydantic import BaseModel, ValidationError
 
 from reconciler.manifest import vocabulary
 from reconciler.manifest.faults import Faults, suggestion
+from reconciler.manifest.forms import LIST, MAP, TEXT
 from reconciler.manifest.models import (
-    LIST,
-    MAP,
-    TEXT,
-    AttachmentPart,
     ContainerPart,
+    DeployPart,
+    HostAddressPart,
+    ListenPart,
+    PortPart,
+    SpanPart,
+    StackPart,
+)
+from reconciler.manifest.network_models import (
+    AllowancePart,
+    AttachmentPart,
     IpamPart,
     NetworkPart,
     PoolPart,
-    PortPart,
-    StackPart,
+    RoutePart,
 )
 from reconciler.manifest.nodes import (
     Mapping,
@@ -35,22 +41,34 @@ from reconciler.manifest.nodes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
 
 _ROUNDS = 5
+_OWN_KEYS = "keys of your own begin with x-"
 _NAMED_PART = 2
 """The length of the path to a container or network; others refer to it, so that its name must stay."""
 
-_PARTS: dict[tuple[str, ...], tuple[type[BaseModel], frozenset[str]]] = {
-    (): (StackPart, vocabulary.UNUSED_TOP | {"services", "include"}),
-    ("containers", "*"): (ContainerPart, vocabulary.UNUSED_CONTAINER | {"extends"}),
-    ("containers", "*", "networks", "*"): (AttachmentPart, frozenset()),
+_PARTS: dict[tuple[str, ...], tuple[type[BaseModel], Collection[str]]] = {
+    (): (StackPart, {*vocabulary.UNUSED_TOP, "services", "include"}),
+    ("containers", "*"): (ContainerPart, {*vocabulary.UNUSED_CONTAINER, "extends"}),
+    ("containers", "*", "networks", "*"): (AttachmentPart, ()),
     ("containers", "*", "ports", "*"): (PortPart, vocabulary.UNUSED_PORT),
+    ("containers", "*", "networks", "*", "routes", "*"): (RoutePart, ()),
+    ("containers", "*", "open", "*"): (SpanPart, ()),
+    ("containers", "*", "listen", "*"): (ListenPart, ()),
+    ("containers", "*", "floating_ip"): (HostAddressPart, ()),
+    ("containers", "*", "floating_ip", "*"): (HostAddressPart, ()),
+    ("containers", "*", "egress_ip"): (HostAddressPart, ()),
+    ("containers", "*", "egress_ip", "*"): (HostAddressPart, ()),
+    ("containers", "*", "deploy"): (DeployPart, vocabulary.UNUSED_DEPLOY),
+    ("networks", "*", "allow", "*"): (AllowancePart, ()),
     ("networks", "*"): (NetworkPart, vocabulary.UNUSED_NETWORK),
     ("networks", "*", "ipam"): (IpamPart, vocabulary.UNUSED_IPAM),
-    ("networks", "*", "ipam", "config", "*"): (PoolPart, frozenset()),
+    ("networks", "*", "ipam", "config", "*"): (PoolPart, ()),
 }
 
 _WANTED = {
@@ -171,8 +189,8 @@ def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
         return  # noted already: not text
     for pattern, (part, unused) in _PARTS.items():
         if len(pattern) == len(path) - 1 and all(p in {"*", str(step)} for p, step in zip(pattern, path, strict=False)):
-            known = set(part.model_fields) | unused
-            faults.add(f"unknown key '{key}'", source, suggestion(key, known) or _elsewhere(key))
+            known = {*part.model_fields, *unused}
+            faults.add(f"unknown key '{key}'", source, _elsewhere(key) or suggestion(key, known) or _OWN_KEYS)
             return
     faults.add(f"unknown key '{key}'", source)
 
@@ -182,4 +200,4 @@ def _elsewhere(key: str) -> str:
         if key in part.model_fields or key in unused:
             where = ".".join(pattern).replace("*", "NAME") or "the top of the file"
             return f"'{key}' belongs under {where}"
-    return "keys of your own begin with x-"
+    return ""

@@ -1,92 +1,225 @@
-"""The words of the manifest beyond what the models carry: keys without effect, and words to come.
+"""The words of the manifest beyond what the models carry: keys without effect, with their shapes, and drivers.
 
 The keys are those of the Compose Specification's schema, so that a Compose file is a manifest.
 """
 
 from __future__ import annotations
 
-UNUSED_TOP = frozenset({"version", "volumes", "secrets", "configs", "models"})
-"""Top-level keys without effect on networking."""
+from collections.abc import Mapping
 
-UNUSED_CONTAINER = frozenset(
-    {
-        "annotations",
-        "attach",
-        "blkio_config",
-        "build",
-        "cap_add",
-        "cap_drop",
-        "cgroup",
-        "cgroup_parent",
-        "configs",
-        "cpu_count",
-        "cpu_percent",
-        "cpu_period",
-        "cpu_quota",
-        "cpu_rt_period",
-        "cpu_rt_runtime",
-        "cpu_shares",
-        "cpus",
-        "cpuset",
-        "credential_spec",
-        "depends_on",
-        "deploy",
-        "develop",
-        "device_cgroup_rules",
-        "devices",
-        "gpus",
-        "group_add",
-        "healthcheck",
-        "image",
-        "init",
-        "ipc",
-        "isolation",
-        "label_file",
-        "labels",
-        "logging",
-        "mem_limit",
-        "mem_reservation",
-        "mem_swappiness",
-        "memswap_limit",
-        "models",
-        "oom_kill_disable",
-        "oom_score_adj",
-        "pid",
-        "pids_limit",
-        "platform",
-        "post_start",
-        "pre_start",
-        "pre_stop",
-        "privileged",
-        "provider",
-        "pull_policy",
-        "pull_refresh_after",
-        "read_only",
-        "restart",
-        "runtime",
-        "scale",
-        "secrets",
-        "security_opt",
-        "shm_size",
-        "stdin_open",
-        "stop_grace_period",
-        "stop_signal",
-        "storage_opt",
-        "tmpfs",
-        "tty",
-        "ulimits",
-        "use_api_socket",
-        "userns_mode",
-        "uts",
-        "volumes",
-        "volumes_from",
-    },
+from reconciler.manifest.shapes import FLAG, NUMBER, TEXT, Shape, fields, one_of
+
+_TEXTS = Shape(items=TEXT)
+_WORDS = Shape("text", items=TEXT)
+_PAIRS = Shape(items=TEXT, values=TEXT)
+_SIZE = _DURATION = TEXT
+_MAP = Shape(values=TEXT)
+_ANYTHING = Shape("text", items=TEXT, values=TEXT)
+_EXTERNAL = fields(single="flag", name=TEXT)
+_HOOK = fields("command", command=_WORDS, user=TEXT, privileged=FLAG, working_dir=TEXT, environment=_PAIRS)
+_HOOKS = Shape(items=_HOOK)
+_GRANTS = Shape(items=fields(single="text", source=TEXT, target=TEXT, uid=TEXT, gid=TEXT, mode=TEXT))
+_ULIMITS = Shape(values=fields("soft hard", single="number", soft=NUMBER, hard=NUMBER))
+_RATES = Shape(items=fields(path=TEXT, rate=TEXT))
+_DEVICES = Shape(items=fields(capabilities=_TEXTS, count=TEXT, device_ids=_TEXTS, driver=TEXT, options=_PAIRS))
+_ROLLOUT = fields(
+    parallelism=NUMBER,
+    delay=_DURATION,
+    failure_action=TEXT,
+    monitor=_DURATION,
+    max_failure_ratio=NUMBER,
+    order=one_of("start-first", "stop-first"),
 )
-"""A container's keys without effect on networking."""
+_SECRET = fields(
+    name=TEXT,
+    content=TEXT,
+    environment=TEXT,
+    file=TEXT,
+    external=_EXTERNAL,
+    labels=_PAIRS,
+    driver=TEXT,
+    driver_opts=_MAP,
+    template_driver=TEXT,
+)
 
-UNUSED_NETWORK = frozenset({"attachable", "labels"})
-UNUSED_IPAM = frozenset({"options"})
-UNUSED_PORT = frozenset({"app_protocol", "mode"})
+UNUSED_TOP: Mapping[str, Shape] = {
+    "version": TEXT,
+    "volumes": Shape(values=fields(name=TEXT, driver=TEXT, driver_opts=_MAP, external=_EXTERNAL, labels=_PAIRS)),
+    "secrets": Shape(values=_SECRET),
+    "configs": Shape(values=_SECRET),
+    "models": Shape(values=fields("model", name=TEXT, model=TEXT, context_size=NUMBER, runtime_flags=_TEXTS)),
+}
+"""Top-level keys without effect on networking, and what Compose takes for them."""
+
+UNUSED_CONTAINER: Mapping[str, Shape] = {
+    "annotations": _PAIRS,
+    "attach": FLAG,
+    "blkio_config": fields(
+        device_read_bps=_RATES,
+        device_read_iops=_RATES,
+        device_write_bps=_RATES,
+        device_write_iops=_RATES,
+        weight=NUMBER,
+        weight_device=Shape(items=fields(path=TEXT, weight=NUMBER)),
+    ),
+    "build": fields(
+        single="text",
+        context=TEXT,
+        dockerfile=TEXT,
+        dockerfile_inline=TEXT,
+        entitlements=_TEXTS,
+        args=_PAIRS,
+        ssh=Shape("text", items=TEXT, values=TEXT),
+        labels=_PAIRS,
+        cache_from=_TEXTS,
+        cache_to=_TEXTS,
+        no_cache=FLAG,
+        no_cache_filter=_WORDS,
+        additional_contexts=_PAIRS,
+        network=TEXT,
+        provenance=TEXT,
+        sbom=TEXT,
+        pull=FLAG,
+        target=TEXT,
+        shm_size=_SIZE,
+        extra_hosts=Shape(items=TEXT, values=_WORDS),
+        isolation=TEXT,
+        privileged=FLAG,
+        secrets=_GRANTS,
+        tags=_TEXTS,
+        ulimits=_ULIMITS,
+        platforms=_TEXTS,
+    ),
+    "cap_drop": _TEXTS,
+    "cgroup": one_of("host", "private"),
+    "cgroup_parent": TEXT,
+    "configs": _GRANTS,
+    "cpu_count": NUMBER,
+    "cpu_percent": NUMBER,
+    "cpu_period": _DURATION,
+    "cpu_quota": _DURATION,
+    "cpu_rt_period": _DURATION,
+    "cpu_rt_runtime": _DURATION,
+    "cpu_shares": NUMBER,
+    "cpus": NUMBER,
+    "cpuset": TEXT,
+    "credential_spec": fields(config=TEXT, file=TEXT, registry=TEXT),
+    "depends_on": Shape(
+        items=TEXT,
+        values=fields(
+            restart=FLAG,
+            required=FLAG,
+            condition=one_of("service_started", "service_healthy", "service_completed_successfully"),
+        ),
+    ),
+    "develop": fields(
+        watch=Shape(
+            items=fields(
+                "path action",
+                path=TEXT,
+                action=one_of("rebuild", "sync", "restart", "sync+restart", "sync+exec"),
+                target=TEXT,
+                ignore=_WORDS,
+                include=_WORDS,
+                exec=_HOOK,
+                initial_sync=FLAG,
+            ),
+        ),
+    ),
+    "device_cgroup_rules": _TEXTS,
+    "devices": Shape(items=fields("source", single="text", source=TEXT, target=TEXT, permissions=TEXT)),
+    "gpus": Shape("text", ("all",), items=_DEVICES.items),
+    "group_add": _TEXTS,
+    "healthcheck": fields(
+        disable=FLAG,
+        interval=_DURATION,
+        retries=NUMBER,
+        test=_WORDS,
+        timeout=_DURATION,
+        start_period=_DURATION,
+        start_interval=_DURATION,
+    ),
+    "image": TEXT,
+    "init": FLAG,
+    "isolation": TEXT,
+    "label_file": _WORDS,
+    "labels": _PAIRS,
+    "logging": fields(driver=TEXT, options=_MAP),
+    "mem_limit": _SIZE,
+    "mem_reservation": _SIZE,
+    "mem_swappiness": NUMBER,
+    "memswap_limit": _SIZE,
+    "models": Shape(items=TEXT, values=fields(endpoint_var=TEXT, model_var=TEXT)),
+    "oom_kill_disable": FLAG,
+    "oom_score_adj": NUMBER,
+    "pids_limit": NUMBER,
+    "platform": TEXT,
+    "post_start": _HOOKS,
+    "pre_start": Shape(items=Shape(values=_ANYTHING)),
+    "pre_stop": _HOOKS,
+    "provider": fields("type", type=TEXT, options=Shape(values=_WORDS)),
+    "pull_policy": TEXT,
+    "pull_refresh_after": _DURATION,
+    "read_only": FLAG,
+    "runtime": TEXT,
+    "secrets": _GRANTS,
+    "security_opt": _TEXTS,
+    "shm_size": _SIZE,
+    "stdin_open": FLAG,
+    "stop_grace_period": _DURATION,
+    "stop_signal": TEXT,
+    "storage_opt": _MAP,
+    "tmpfs": _WORDS,
+    "tty": FLAG,
+    "ulimits": _ULIMITS,
+    "use_api_socket": FLAG,
+    "userns_mode": TEXT,
+    "volumes": Shape(
+        items=fields(
+            "type",
+            single="text",
+            type=one_of("bind", "volume", "tmpfs", "cluster", "npipe", "image"),
+            source=TEXT,
+            target=TEXT,
+            read_only=FLAG,
+            consistency=TEXT,
+            bind=fields(propagation=TEXT, create_host_path=FLAG, recursive=TEXT, selinux=TEXT),
+            volume=fields(labels=_PAIRS, nocopy=FLAG, subpath=TEXT),
+            tmpfs=fields(size=_SIZE, mode=TEXT),
+            image=fields(subpath=TEXT),
+        ),
+    ),
+    "volumes_from": _TEXTS,
+}
+"""A container's keys without effect on networking, and what Compose takes for them."""
+
+UNUSED_DEPLOY: Mapping[str, Shape] = {
+    "endpoint_mode": TEXT,
+    "labels": _PAIRS,
+    "mode": TEXT,
+    "placement": fields(constraints=_TEXTS, preferences=Shape(items=fields(spread=TEXT)), max_replicas_per_node=NUMBER),
+    "resources": fields(
+        limits=fields(cpus=NUMBER, memory=_SIZE, pids=NUMBER),
+        reservations=fields(
+            cpus=NUMBER,
+            memory=_SIZE,
+            generic_resources=Shape(items=fields(discrete_resource_spec=fields(kind=TEXT, value=NUMBER))),
+            devices=_DEVICES,
+        ),
+    ),
+    "restart_policy": fields(condition=TEXT, delay=_DURATION, max_attempts=NUMBER, window=_DURATION),
+    "rollback_config": _ROLLOUT,
+    "update_config": _ROLLOUT,
+}
+"""The same for ``deploy``."""
+
+NOTED_CONTAINER = frozenset({"cap_add", "privileged"})
+"""A container's keys that have no effect either, but are looked at for a warning."""
+
+UNUSED_NETWORK: Mapping[str, Shape] = {"attachable": FLAG, "labels": _PAIRS}
+UNUSED_IPAM: Mapping[str, Shape] = {"options": _MAP}
+UNUSED_PORT: Mapping[str, Shape] = {"app_protocol": TEXT, "mode": TEXT}
+NONE_UNUSED: Mapping[str, Shape] = {}
 
 DRIVERS = frozenset({"bridge", "host", "ipvlan", "macvlan", "none", "overlay", "vlan"})
 """The network drivers that have a name, built or still to come."""
@@ -98,7 +231,6 @@ UNUSED_EXAMPLES: dict[str, object] = {
     "attachable": True,
     "blkio_config": {"weight": 300},
     "build": ".",
-    "cap_add": ["NET_ADMIN"],
     "cap_drop": ["ALL"],
     "cgroup": "private",
     "cgroup_parent": "machine.slice",
@@ -114,16 +246,15 @@ UNUSED_EXAMPLES: dict[str, object] = {
     "cpuset": "0-1",
     "credential_spec": {"file": "spec.json"},
     "depends_on": ["db"],
-    "deploy": {"replicas": 1},
     "develop": {"watch": []},
     "device_cgroup_rules": ["c 1:3 mr"],
     "devices": ["/dev/net/tun"],
+    "endpoint_mode": "vip",
     "gpus": "all",
     "group_add": ["adm"],
     "healthcheck": {"test": "true"},
     "image": "nginx:1.27",
     "init": True,
-    "ipc": "private",
     "isolation": "default",
     "label_file": "labels.env",
     "labels": {"org.example.role": "front"},
@@ -137,20 +268,20 @@ UNUSED_EXAMPLES: dict[str, object] = {
     "oom_kill_disable": False,
     "oom_score_adj": 100,
     "options": {"org.example.pool": "a"},
-    "pid": "host",
     "pids_limit": 100,
+    "placement": {"constraints": ["node.role==manager"]},
     "platform": "linux/amd64",
     "post_start": [{"command": "true"}],
     "pre_start": [{"command": "true"}],
     "pre_stop": [{"command": "true"}],
-    "privileged": False,
     "provider": {"type": "model"},
     "pull_policy": "always",
     "pull_refresh_after": "24h",
     "read_only": True,
-    "restart": "unless-stopped",
+    "resources": {"limits": {"cpus": "0.5"}},
+    "restart_policy": {"condition": "on-failure"},
+    "rollback_config": {"parallelism": 1},
     "runtime": "runc",
-    "scale": 1,
     "secrets": ["token"],
     "security_opt": ["no-new-privileges:true"],
     "shm_size": "64m",
@@ -161,11 +292,19 @@ UNUSED_EXAMPLES: dict[str, object] = {
     "tmpfs": ["/run"],
     "tty": True,
     "ulimits": {"nofile": 1024},
+    "update_config": {"parallelism": 1},
     "use_api_socket": False,
     "userns_mode": "host",
-    "uts": "host",
-    "version": "3.8",
     "volumes": ["./data:/data"],
     "volumes_from": ["db"],
 }
 """An example of each, for the schema."""
+
+UNUSED_TOP_EXAMPLES: dict[str, object] = {
+    "configs": {"web_config": {"file": "web.conf"}},
+    "models": {"llm": {"model": "smol"}},
+    "secrets": {"token": {"environment": "TOKEN"}},
+    "version": "3.8",
+    "volumes": {"data": {}},
+}
+"""The same for the keys at the top, some of which mean something else in a container."""

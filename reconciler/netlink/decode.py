@@ -14,6 +14,7 @@ from reconciler.netlink import constants as c
 
 _MESSAGE = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+_U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _IFINFO = struct.Struct("=BxHiII")
 _IFADDR = struct.Struct("=BBBBI")
@@ -30,7 +31,12 @@ _WANTED_LINK = frozenset(
 
 
 class LinkRecord(NamedTuple):
-    """A link as the kernel reports it. ``peer_index`` and ``master_index`` are 0 where there is none."""
+    """A link as the kernel reports it. ``peer_index`` and ``master_index`` are 0 where there is none.
+
+    ``peer_index`` is a veth's other half, or the parent of a sub-interface; ``peer_netnsid`` is
+    -1 where that is in the same namespace. ``mode`` and ``mode_flags`` are macvlan's or ipvlan's
+    numbers; of a VLAN, ``mode`` is its number.
+    """
 
     link_index: int
     name: str
@@ -47,19 +53,32 @@ class LinkRecord(NamedTuple):
     nf_call: bool
     route_localnet: bool
     ipv6: bool
+    mode: int = 0
+    mode_flags: int = 0
 
 
 class AddressRecord(NamedTuple):
-    """An address: ``address`` with its prefix length, as ``172.18.0.2/16``."""
+    """An address: ``address`` with its prefix length, as ``172.18.0.2/16``; ``protocol`` says who made it."""
 
     link_index: int
     family: int
     address: str
     scope: int
+    protocol: int = 0
+
+
+class RuleRecord(NamedTuple):
+    """A rule of policy routing: ``source`` with prefix length, empty where it asks for none."""
+
+    family: int
+    source: str
+    table: int
+    priority: int
+    protocol: int
 
 
 class RouteRecord(NamedTuple):
-    """A unicast route: ``destination`` with prefix length (``0.0.0.0/0``, ``::/0`` for default)."""
+    """A route: ``destination`` with prefix length (``0.0.0.0/0``, ``::/0`` for default)."""
 
     family: int
     destination: str
@@ -94,6 +113,10 @@ def attributes(data: bytes, offset: int, end: int) -> dict[int, tuple[int, int]]
     return found
 
 
+def _u16(data: bytes, span: tuple[int, int] | None) -> int:
+    return _U16.unpack_from(data, span[0])[0] if span else 0
+
+
 def _u32(data: bytes, span: tuple[int, int] | None) -> int:
     return _U32.unpack_from(data, span[0])[0] if span else 0
 
@@ -118,6 +141,7 @@ def link(data: bytes, start: int, end: int) -> LinkRecord:
     get = found.get
     kind_name, hairpin, nf_call = _link_info(data, get(c.IFLA_LINKINFO))
     route_localnet, ipv6 = _families(data, get(c.IFLA_AF_SPEC))
+    mode, mode_flags = _mode(data, kind_name, get(c.IFLA_LINKINFO))
     mac_span = get(c.IFLA_ADDRESS)
     netnsid = get(c.IFLA_LINK_NETNSID)
     return LinkRecord(
@@ -136,7 +160,22 @@ def link(data: bytes, start: int, end: int) -> LinkRecord:
         nf_call,
         route_localnet,
         ipv6,
+        mode,
+        mode_flags,
     )
+
+
+def _mode(data: bytes, kind: str, span: tuple[int, int] | None) -> tuple[int, int]:
+    """Mode and flags of a sub-interface; zeros for any other kind."""
+    if span is None or kind not in {"macvlan", "ipvlan", "vlan"}:
+        return 0, 0
+    own = attributes(data, *span).get(c.IFLA_INFO_DATA)
+    found = attributes(data, *own) if own else {}
+    if kind == "macvlan":
+        return _u32(data, found.get(c.IFLA_MACVLAN_MODE)), 0
+    if kind == "ipvlan":
+        return _u16(data, found.get(c.IFLA_IPVLAN_MODE)), _u16(data, found.get(c.IFLA_IPVLAN_FLAGS))
+    return _u16(data, found.get(c.IFLA_VLAN_ID)), 0
 
 
 def _link_info(data: bytes, span: tuple[int, int] | None) -> tuple[str, bool, bool]:
@@ -185,7 +224,9 @@ def address(data: bytes, start: int, end: int) -> AddressRecord:
     family, prefix_length, _, scope, index = _IFADDR.unpack_from(data, start)
     found = attributes(data, start + 8, end)
     span = found.get(c.IFA_LOCAL) or found[c.IFA_ADDRESS]
-    return AddressRecord(index, family, f"{ip_text(data[span[0] : span[1]])}/{prefix_length}", scope)
+    made_by = found.get(c.IFA_PROTO)
+    protocol = data[made_by[0]] if made_by else 0
+    return AddressRecord(index, family, f"{ip_text(data[span[0] : span[1]])}/{prefix_length}", scope, protocol)
 
 
 def route(data: bytes, start: int, end: int) -> RouteRecord:
@@ -204,4 +245,18 @@ def route(data: bytes, start: int, end: int) -> RouteRecord:
         protocol,
         kind,
         _u32(data, found.get(c.RTA_TABLE)) or table,
+    )
+
+
+def rule(data: bytes, start: int, end: int) -> RuleRecord:
+    """A rule out of RTM_NEWRULE."""
+    family, _, length, _, table, _, _, _, _ = _RTMSG.unpack_from(data, start)
+    found = attributes(data, start + 12, end)
+    span, protocol = found.get(c.FRA_SRC), found.get(c.FRA_PROTOCOL)
+    return RuleRecord(
+        family,
+        f"{ip_text(data[span[0] : span[1]])}/{length}" if span else "",
+        _u32(data, found.get(c.FRA_TABLE)) or table,
+        _u32(data, found.get(c.FRA_PRIORITY)),
+        data[protocol[0]] if protocol else 0,
     )

@@ -9,10 +9,13 @@ import struct
 from functools import lru_cache
 from ipaddress import ip_address
 
+from reconciler.netlink import constants as c
+
 _HEADER = struct.Struct("=HH")
 _IFINFO = struct.Struct("=BxHiII")
 _IFADDR = struct.Struct("=BBBBI")
 _RTMSG = struct.Struct("=BBBBBBBBI")
+_U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _MESSAGE = struct.Struct("=IHHII")
 _NESTED = 0x8000
@@ -33,6 +36,11 @@ def nest(kind: int, *attributes: bytes) -> bytes:
 def u32(kind: int, value: int) -> bytes:
     """A 32-bit attribute."""
     return _HEADER.pack(8, kind) + _U32.pack(value)
+
+
+def u16(kind: int, value: int) -> bytes:
+    """A 16-bit attribute."""
+    return attribute(kind, _U16.pack(value))
 
 
 def u8(kind: int, value: int) -> bytes:
@@ -69,6 +77,11 @@ def address_header(family: int, prefix_length: int, scope: int = 0) -> bytes:
 def route_header(family: int, prefix_length: int, protocol: int, table: int, kind: int, scope: int = 0) -> bytes:
     """struct rtmsg; the scope is universe unless given."""
     return _RTMSG.pack(family, prefix_length, 0, 0, table, protocol, scope, kind, 0)
+
+
+def rule_header(family: int, source_length: int) -> bytes:
+    """struct fib_rule_hdr of a rule that leads to a table; the table stands in an attribute."""
+    return _RTMSG.pack(family, 0, source_length, 0, 0, 0, 0, c.FR_ACT_TO_TBL, 0)
 
 
 def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:

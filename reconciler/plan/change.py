@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.actions import Action
 from reconciler.state import Key, Resource
 
 
@@ -59,3 +60,14 @@ class Delete:
 
 
 Change = Create | Update | Delete
+
+
+def actions_of(change: Change) -> tuple[Action, ...]:
+    """The atomic steps of a change; none for what goes by itself."""
+    match change:
+        case Create(after=after):
+            return after.create()
+        case Update(before=before, after=after):
+            return after.update(before)
+        case Delete(before=before, implied=implied):
+            return () if implied else before.delete()

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from reconciler.firewall.policy import PublishedPort
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.resources.source_route import SourceRoute
+from reconciler.resources.sub_interface import SubInterface
 from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
 
 _IN_PLACE = {
@@ -112,7 +114,11 @@ def _both(before: Resource, after: Resource, reason: str | None) -> tuple[Change
 
 def _in_place(kind: Kind, name: str) -> Disruption:
     if kind is Kind.PORT:
-        return Disruption.RESET
+        # Who may no longer come is cut, as asked for; nobody else is.
+        return Disruption.NONE if name == "sources" else Disruption.RESET
+    if kind is Kind.ROUTE:
+        # What goes another way bears another address there, or passes another translation.
+        return Disruption.NONE if name == "protocol" else Disruption.RESET
     if kind is Kind.LINK:
         return _IN_PLACE.get((name,), Disruption.NONE)
     return Disruption.NONE
@@ -131,7 +137,7 @@ def with_implied(changes: list[Change]) -> tuple[Change, ...]:
     gone = {change.key for change in changes if isinstance(change, Delete)}
     marked: list[Change] = []
     for change in changes:
-        if isinstance(change, Delete) and change.before.key.kind in _GOES_BY_ITSELF:
+        if isinstance(change, Delete) and change.before.key.kind in _GOES_BY_ITSELF and not _lingers(change.before):
             implied = any(need in gone for need in change.before.needs())
             marked.append(
                 Delete(change.before, change.reason, change.disruption, implied=implied) if implied else change
@@ -141,6 +147,12 @@ def with_implied(changes: list[Change]) -> tuple[Change, ...]:
     return tuple(marked)
 
 
+def _lingers(resource: Resource) -> bool:
+    # A namespace goes some time after its name. Until then its sub-interfaces hold their MACs, and in
+    # mode passthru the whole parent, against those of the next up. A rule stays when its link goes.
+    return isinstance(resource, SubInterface | SourceRoute)
+
+
 # The kernel removes these with the namespace or link that they stand in. A process holds its
 # namespace, and ports, files and settings are our own to clear away.
-_GOES_BY_ITSELF = frozenset({Kind.LINK, Kind.ADDRESS, Kind.ROUTE})
+_GOES_BY_ITSELF = frozenset({Kind.LINK, Kind.ADDRESS, Kind.ROUTE, Kind.ROUTER})

@@ -1,4 +1,4 @@
-"""A plan for programs: the JSON of the command line's contract."""
+"""A plan for programs: the JSON of the command line's contract (``schemas/plan.schema.json``)."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.plan.change import Change, Create, Delete
+from reconciler.plan.exposure import Exposure
+from reconciler.plan.grouping import change_source, resource_of
 from reconciler.plan.plan import Plan, action_of
-from reconciler.plan.text import change_source
 
 FORMAT_VERSION = 1
 
 
-def document(plan: Plan, stacks: Sequence[str]) -> dict[str, Any]:
-    """The plan as plain data, in stable order and without secrets."""
+def document(plan: Plan, stacks: Sequence[str], exposed: Exposure | None = None) -> dict[str, Any]:
+    """The plan as plain data, in stable order and without secrets.
+
+    ``exposed`` is what it changes of what can be reached, where that is known.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "stacks": sorted(stacks),
         "summary": plan.summary,
         "disruption": str(plan.disruption),
         "changes": [_change(change) for change in plan.changes],
+        **({} if exposed is None else {"exposure": _exposure(exposed)}),
         "firewall": {"backend": plan.firewall[0], "reason": plan.firewall[1]},
         "warnings": [str(warning) for warning in plan.warnings],
     }
 
 
+def _exposure(exposed: Exposure) -> dict[str, Any]:
+    return {
+        "opened": [way.record() for way in exposed.opened],
+        "closed": [way.record() for way in exposed.closed],
+    }
+
+
 def _change(change: Change) -> dict[str, Any]:
-    resource = change.before if isinstance(change, Delete) else change.after
+    resource = resource_of(change)
     source = change_source(change)
     return {
         "action": action_of(change),

@@ -9,6 +9,7 @@ from enum import IntEnum
 
 from reconciler.errors import Problem
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.resources.source_route import SourceRoute
 from reconciler.state import HOST_OWNER, Key, Kind, State
 
 
@@ -24,10 +25,11 @@ class Stage(IntEnum):
     PUBLISH = 6
     START = 7
     STOP = 8
-    REMOVE = 9
-    DISMANTLE = 10
-    UNFENCE = 11
-    HOST_REMOVE = 12
+    SILENCE = 9
+    REMOVE = 10
+    DISMANTLE = 11
+    UNFENCE = 12
+    HOST_REMOVE = 13
 
 
 _STAGE_OF_CHANGE = {
@@ -35,6 +37,7 @@ _STAGE_OF_CHANGE = {
     Kind.LINK: Stage.BUILD,
     Kind.ADDRESS: Stage.BUILD,
     Kind.ROUTE: Stage.BUILD,
+    Kind.ROUTER: Stage.BUILD,
     Kind.SYSCTL: Stage.BUILD,
     Kind.FILE: Stage.BUILD,
     Kind.RULE: Stage.FENCE,
@@ -48,6 +51,7 @@ _STAGE_OF_DELETE = {
     Kind.LINK: Stage.CLEAR,
     Kind.ADDRESS: Stage.TRIM,
     Kind.ROUTE: Stage.TRIM,
+    Kind.ROUTER: Stage.TRIM,
     Kind.SYSCTL: Stage.TRIM,
     Kind.FILE: Stage.UNFENCE,
     Kind.RULE: Stage.UNFENCE,
@@ -153,19 +157,23 @@ def order(changes: tuple[Change, ...], observed: State, desired: State) -> tuple
 
 def _stage(change: Change, recreated: set[Key], observed: State, desired: State) -> Stage:
     kind = change.key.kind
+    if isinstance(change, Update) and kind is Kind.NAMESPACE:
+        return Stage.FENCE  # whatever is done inside needs its name
     if not isinstance(change, Delete):
         return Stage.HOST if owner_of(change) == HOST_OWNER else _STAGE_OF_CHANGE[kind]
     if owner_of(change) == HOST_OWNER:
         return Stage.HOST if change.key in recreated else Stage.HOST_REMOVE
     if change.key in recreated or not recreated.isdisjoint(change.before.needs()):
         return Stage.PUBLISH if kind is Kind.PORT else Stage.CLEAR
+    if kind is Kind.AGENT and change.before.sandbox:
+        return Stage.SILENCE  # what the agent has open in a namespace would keep it; of all sandboxes in one go
     if kind is Kind.LINK and not change.before.sandbox:
         return Stage.DISMANTLE  # a bridge: its ports leave before, and its policy stays until it is gone
     sandbox = Key(Kind.NAMESPACE, change.before.sandbox)
     if sandbox in observed and sandbox not in desired:
         # It goes with its namespace, after the point of no return, unless it stands in the way now.
         return max(_STAGE_OF_DELETE[kind], Stage.REMOVE)
-    if change.implied:
+    if change.implied or isinstance(change.before, SourceRoute):
         # It goes with its link, and next to it, so that a rollback makes the link before it.
         return Stage.CLEAR if change.before.sandbox else Stage.DISMANTLE
     return _STAGE_OF_DELETE[kind]

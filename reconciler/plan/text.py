@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import Final
 
-from reconciler.errors import Source
+from reconciler.plan import exposure
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
-from reconciler.plan.diff import changed_fields
-from reconciler.plan.plan import Plan, counted, owner_of
-from reconciler.resources.agent import HeldPorts
-from reconciler.state import HOST_OWNER, Kind, Resource
+from reconciler.plan.differences import differences
+from reconciler.plan.exposure import Exposure
+from reconciler.plan.grouping import Entry, change_source, entries, resource_of, shown, single
+from reconciler.plan.plan import Plan, counted
+from reconciler.state import HOST_OWNER
 
-SIGNS = {Create: "+", Update: "~", Delete: "-"}
-_KIND_ORDER = {kind: place for place, kind in enumerate(Kind)}
-_HIDDEN = {"environment"}
+__all__ = ["SIGNS", "change_source", "done_line", "done_summary", "line", "printable", "render", "shown", "summary"]
+
+SIGNS: Final = {Create: "+", Update: "~", Delete: "-"}
+_COLOURS = {"+": "32", "~": "33", "-": "31"}
+"""Green, yellow, red (ECMA-48, SGR)."""
+
+Paint = Callable[[str, str], str]
+"""Colours a text by its sign."""
 
 
-def render(plan: Plan) -> str:
-    """The whole plan, ending with a newline; the same bytes for the same plan."""
+def render(plan: Plan, exposed: Exposure | None = None, *, detail: bool = False, colour: bool = False) -> str:
+    """The whole plan, ending with a newline; the same bytes for the same plan.
+
+    ``exposed`` is what it changes of what can be reached. With ``detail`` each object of the kernel has
+    a line of its own; else what goes together is one.
+    """
     if not plan.steps:
         return "Nothing to do.\n"
-    lines = list(_groups(shown(plan.changes)))
+    paint = _coloured if colour else _plain
+    found = single(plan.changes) if detail else entries(plan.changes)
+    lines = list(_groups(found, paint))
+    if exposed:
+        lines += [*_exposure(exposed, paint), ""]
     backend, reason = plan.firewall
     if backend:
         lines.append(f"Firewall: {backend} ({reason})")
-    lines.append(f"Plan: {summary(plan)}")
+    lines.append(f"Plan: {summary(plan, detail=detail)}")
     return "\n".join(lines) + "\n"
 
 
-def shown(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """The changes that get a line: the host ports that the agent holds follow from those that are published."""
-    publishing = {owner_of(change) for change in changes if change.key.kind is Kind.PORT}
-    return tuple(
-        change
-        for change in changes
-        if not (isinstance(_resource(change), HeldPorts) and owner_of(change) in publishing)
+def summary(plan: Plan, *, detail: bool = False) -> str:
+    """``3 to create, 1 to update, 0 to delete; no other connection is disturbed``: of the lines that are shown."""
+    found = single(plan.changes) if detail else entries(plan.changes)
+    counts = ", ".join(
+        f"{count} to {action}" for action, count in counted(entry.first for entry in found).items()
     )
+    return f"{counts}; {disturbance(plan)}"
 
 
-def summary(plan: Plan) -> str:
-    """``3 to create, 1 to update, 0 to delete; no other connection is disturbed``."""
-    counts = ", ".join(f"{count} to {action}" for action, count in counted(shown(plan.changes)).items())
-    return f"{counts}; {_DISTURBANCE[plan.disruption]}"
+def disturbance(plan: Plan) -> str:
+    """What the worst of its changes does to what flows."""
+    return _DISTURBANCE[plan.disruption]
 
 
 _DISTURBANCE = {
@@ -53,39 +66,33 @@ _DISTURBANCE = {
 }
 
 
-def _groups(changes: Sequence[Change]) -> Iterator[str]:
-    for owner, of_owner in groupby(sorted(changes, key=_reading_order), key=owner_of):
-        yield "host" if owner == HOST_OWNER else f"stack {owner}"
-        for subject, of_subject in groupby(of_owner, key=lambda change: _resource(change).subject):
-            if owner != HOST_OWNER:
-                yield f"  {subject}"
-            indent = "  " if owner == HOST_OWNER else "    "
-            for change in of_subject:
-                yield indent + line(change)
-        yield ""
-
-
-def line(change: Change) -> str:
-    """One change: sign, what, what differs, reason, place."""
-    resource = _resource(change)
-    words = [SIGNS[type(change)], resource.describe()]
+def line(entry: Entry) -> str:
+    """One entry: sign, what, what differs, reason, place."""
+    change = entry.first
+    words = [SIGNS[type(change)], entry.what]
     if isinstance(change, Update):
-        words.append(_differences(change))
+        words.append(f"({'; '.join(differences(change))})")
     elif change.reason and not isinstance(change, Create):
         words.append(f"({change.reason})")
-    if change.disruption is not Disruption.NONE:
-        words.append(f"[{change.disruption}]")
-    source = change_source(change)
-    if source:
-        words.append(f" {source}")
-    return " ".join(words)
+    if entry.disruption is not Disruption.NONE:
+        words.append(f"[{entry.disruption}]")
+    if entry.source:
+        words.append(f" {entry.source}")
+    return printable(" ".join(words))
+
+
+def printable(text: str) -> str:
+    """The text on one line. What could end it, or move the cursor of a terminal, is shown escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def done_line(change: Change) -> str:
     """One change on its own, as it is done: sign, whose, what."""
-    resource = _resource(change)
+    resource = resource_of(change)
     subject = resource.key.name.partition(":")[0]
-    return f"{SIGNS[type(change)]} {subject}: {resource.describe()}"
+    return printable(f"{SIGNS[type(change)]} {subject}: {resource.describe()}")
 
 
 def done_summary(plan: Plan) -> str:
@@ -94,46 +101,33 @@ def done_summary(plan: Plan) -> str:
     return f"Done: {counts['create']} created, {counts['update']} updated, {counts['delete']} deleted"
 
 
-def change_source(change: Change) -> Source | None:
-    """The manifest line that asks for it; a delete has none."""
-    return None if isinstance(change, Delete) else change.after.source
+def _groups(found: Sequence[Entry], paint: Paint) -> Iterator[str]:
+    for owner, of_owner in groupby(found, key=lambda entry: entry.owner):
+        yield "host" if owner == HOST_OWNER else f"stack {owner}"
+        for subject, of_subject in groupby(of_owner, key=lambda entry: entry.subject):
+            if owner != HOST_OWNER:
+                yield f"  {subject}"
+            indent = "  " if owner == HOST_OWNER else "    "
+            for entry in of_subject:
+                yield indent + paint(SIGNS[type(entry.first)], line(entry))
+        yield ""
 
 
-def _differences(change: Update) -> str:
-    before, after = change.before.record(), change.after.record()
-    parts = []
-    for name in changed_fields(change.before, change.after):
-        if name in _HIDDEN:
-            parts.append(f"{name} changed")
-        else:
-            old = before.get(name, getattr(change.before, name))
-            new = after.get(name, getattr(change.after, name))
-            parts.append(f"{name}: {_short(old)} -> {_short(new)}")
-    return f"({'; '.join(parts)})"
+def _exposure(exposed: Exposure, paint: Paint) -> Iterator[str]:
+    for title, sign, ways in (
+        ("becomes reachable", "+", exposed.opened),
+        ("stops being reachable", "-", exposed.closed),
+    ):
+        if ways:
+            yield title
+            for text in exposure.lines(ways):
+                yield "  " + paint(sign, printable(f"{sign} {text}"))
 
 
-def _short(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_short, value)) or "none"
-    return str(value) or "none"
+def _plain(sign: str, text: str) -> str:
+    del sign
+    return text
 
 
-def _resource(change: Change) -> Resource:
-    return change.before if isinstance(change, Delete) else change.after
-
-
-def _reading_order(change: Change) -> tuple[bool, str, bool, str, int, str, bool]:
-    """The host first, then stack by stack: networks before containers, each with its parts in their usual order."""
-    resource = _resource(change)
-    owner, subject, key = resource.owner, resource.subject, resource.key
-    return (
-        owner != HOST_OWNER,
-        owner,
-        not subject.startswith("network "),
-        subject,
-        _KIND_ORDER[key.kind],
-        key.name,
-        not isinstance(change, Delete),
-    )
+def _coloured(sign: str, text: str) -> str:
+    return f"\x1b[{_COLOURS[sign]}m{text}\x1b[0m"

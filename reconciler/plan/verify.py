@@ -31,7 +31,7 @@ def differences(
     """
     expected = State(_visible((r for r in wanted if r.owner == owner), sandboxes))
     waiting = State(_visible((s.change.before for s in pending if isinstance(s.change, Delete)), sandboxes))
-    seen = State(_visible((r for r in now if r.owner == owner), sandboxes))
+    seen = State(_visible((r for r in now if r.owner == owner and not _passes_on(r, wanted)), sandboxes))
     sources = {s.change.key: s.change.after.source for s in steps if not isinstance(s.change, Delete)}
     problems = []
     for change in diff(seen, expected.merged(waiting)):
@@ -44,6 +44,12 @@ def differences(
             text = f"{change.key.name} ({change.after.describe()}) is not as it was made: {names}"
         problems.append(Problem(text, sources.get(change.key), "something else on this host may be changing it"))
     return tuple(problems)
+
+
+def _passes_on(resource: Resource, wanted: State) -> bool:
+    """Whether another owner takes the object over, in a transaction of its own."""
+    after = wanted.get(resource.key)
+    return after is not None and after.owner != resource.owner
 
 
 def _visible(resources: Iterable[Resource], sandboxes: frozenset[str]) -> Iterable[Resource]:

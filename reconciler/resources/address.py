@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from errno import EADDRNOTAVAIL, EEXIST, ENODEV
 from typing import Any, ClassVar
 
-from reconciler.actions import Action, Netlink
+from reconciler.actions import Action, AnnounceAddress, Netlink
 from reconciler.errors import Source
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import address_header, attribute, packed, u32
@@ -24,7 +24,7 @@ class Address:
     """``address`` (``172.18.0.2/16``) on ``interface``.
 
     ``place`` is ``stack/container`` or ``stack/network``; ``namespace`` is the sandbox it is
-    in, empty for the host.
+    in, empty for the host. ``announced``: others are on the network, which may know it from somebody before.
     """
 
     owner: str
@@ -33,6 +33,7 @@ class Address:
     interface: str
     address: str
     source: Source | None = field(default=None, compare=False)
+    announced: bool = field(default=False, compare=False)
     live: ClassVar[frozenset[str]] = frozenset()
 
     @property
@@ -57,7 +58,10 @@ class Address:
         return {"place": self.place, "interface": self.interface, "address": self.address}
 
     def create(self) -> tuple[Action, ...]:
-        return (self._request(c.RTM_NEWADDR, c.NLM_F_CREATE | c.NLM_F_EXCL, frozenset({EEXIST})),)
+        made = self._request(c.RTM_NEWADDR, c.NLM_F_CREATE | c.NLM_F_EXCL, frozenset({EEXIST}))
+        if not self.announced:
+            return (made,)
+        return (made, AnnounceAddress(self.namespace, self.interface, self.address.partition("/")[0]))
 
     def update(self, before: Address) -> tuple[Action, ...]:
         del before  # nothing of an address changes in place

@@ -10,7 +10,7 @@ from reconciler.actions import Action, HoldPorts, StartAgent, StopAgent
 from reconciler.errors import Source
 from reconciler.state import HOST_OWNER, Key, Kind
 
-AGENT_VERSION = 1
+AGENT_VERSION = 2
 """Counts up whenever an older agent could not serve a newer client: such an agent is replaced."""
 
 AGENT_KEY = Key(Kind.AGENT, f"{HOST_OWNER}:agent")

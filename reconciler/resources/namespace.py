@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from reconciler.actions import Action, ConfigureNamespace, MakeNamespace, RemoveNamespace
+from reconciler.actions import Action, ConfigureNamespace, MakeNamespace, PinNamespace, RemoveNamespace
 from reconciler.errors import Source
 from reconciler.naming import Label
 from reconciler.state import Key, Kind, subject_of
@@ -21,7 +21,8 @@ def namespace_key(container: str) -> Key:
 class Namespace:
     """The sandbox of ``container`` (``stack/name``).
 
-    ``pinned`` is false for what a crash left: a name below /run/netns that leads nowhere.
+    ``pinned`` is false, of an observed one only, where its name below /run/netns is gone or leads nowhere;
+    ``where`` is then a path by which it was found all the same, empty if it was not.
     ``ipv6`` false: IPv6 is off in it, which spares the kernel a third of its work there.
     """
 
@@ -31,8 +32,9 @@ class Namespace:
     ipv6: bool = False
     up: bool = True
     pinned: bool = True
+    where: str = field(default="", compare=False)
     source: Source | None = field(default=None, compare=False)
-    live: ClassVar[frozenset[str]] = frozenset({"origin", "ipv6", "up"})
+    live: ClassVar[frozenset[str]] = frozenset({"origin", "ipv6", "up", "pinned"})
 
     @property
     def key(self) -> Key:
@@ -64,7 +66,12 @@ class Namespace:
         return (MakeNamespace(self.container, self.label, self.ipv6),)
 
     def update(self, before: Namespace) -> tuple[Action, ...]:
-        return (ConfigureNamespace(self.container, self.label, self.ipv6 if self.ipv6 != before.ipv6 else None),)
+        configure = ConfigureNamespace(self.container, self.label, self.ipv6 if self.ipv6 != before.ipv6 else None)
+        if before.pinned and not self.pinned:
+            return (RemoveNamespace(self.container),)
+        if before.pinned:
+            return (configure,)
+        return (PinNamespace(self.container, before.where), configure) if before.where else self.create()
 
     def delete(self) -> tuple[Action, ...]:
         return (RemoveNamespace(self.container),)

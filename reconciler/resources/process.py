@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from reconciler.actions import Action, StartProcess, StopProcess
 from reconciler.errors import Source
+from reconciler.resources.container_file import FILE_NAMES, file_key
 from reconciler.resources.namespace import namespace_key
 from reconciler.state import Key, Kind, subject_of
 
@@ -28,7 +29,12 @@ class Process:
     Whether it still runs, and its exit code, are records and no part of this: a command that ended
     is as it should be. ``namespace`` is the ``stack/container`` whose network it uses, empty for
     the host's. ``environment`` is sorted by name; its values are secrets, compared but never shown.
-    ``rootfs`` empty: a copy-on-write view of the host's files. ``fault`` says, of an observed
+    ``rootfs`` empty: a copy-on-write view of the host's files. ``restart`` (``always``, ``on-failure``,
+    ``unless-stopped``, or empty) says whether one that ended is to run again. ``shared``: kind (``ipc``, ``pid``,
+    ``uts``) and container of each other namespace that it shares, an empty name being the host. ``files`` is the
+    ``stack/name`` (or ``netns:NAME``) whose hosts, resolv.conf and hostname it sees, empty for the host's.
+    ``link_environment`` are the variables that describe its links, as they are when it starts: not compared, so that
+    a target that moves restarts nobody, and as secret as the others. ``fault`` says, of an observed
     process only, why it cannot stay although its definition is right.
     """
 
@@ -41,6 +47,10 @@ class Process:
     user: str = ""
     rootfs: str = ""
     hostname: str = ""
+    restart: str = ""
+    shared: tuple[tuple[str, str], ...] = ()
+    files: str = ""
+    link_environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     fault: str = ""
     source: Source | None = field(default=None, compare=False)
     live: ClassVar[frozenset[str]] = frozenset()
@@ -58,7 +68,9 @@ class Process:
         return ""
 
     def needs(self) -> tuple[Key, ...]:
-        return (namespace_key(self.namespace),) if self.namespace else ()
+        places = (namespace_key(self.namespace),) if self.namespace else ()
+        files = (file_key(self.files, name) for name in FILE_NAMES) if self.files else ()
+        return (*places, *files, *(process_key(container) for _, container in self.shared if container))
 
     def describe(self) -> str:
         words = shorten(" ".join(self.command), _SHOWN, placeholder=" ...")
@@ -74,6 +86,9 @@ class Process:
             "user": self.user,
             "rootfs": self.rootfs,
             "hostname": self.hostname,
+            "restart": self.restart,
+            "shared": dict(self.shared),
+            "files": self.files,
         }
 
     def changed_environment(self, before: Process) -> tuple[str, ...]:
@@ -92,6 +107,10 @@ class Process:
                 user=self.user,
                 rootfs=self.rootfs,
                 hostname=self.hostname,
+                restart=self.restart,
+                shared=self.shared,
+                files=self.files,
+                link_environment=self.link_environment,
             ),
         )
 

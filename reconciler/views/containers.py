@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from reconciler.observation import Observation, Runtime
-from reconciler.resources.namespace import Namespace
-from reconciler.resources.process import Process, process_key
-from reconciler.views.places import NetworkPlace, places
+from reconciler.resources.container_file import HOSTS, RESOLV_CONF
+from reconciler.resources.joined import FOREIGN
+from reconciler.resources.process import process_key
+from reconciler.views import homes
+from reconciler.views.homes import Paths
+from reconciler.views.links import links
+from reconciler.views.places import NetworkPlace, Place, places
 from reconciler.views.ports import PublishedView, ports_by_container, summary
 from reconciler.views.table import table
-
-NamespacePath = Callable[[str], str]
-"""Where the sandbox of ``stack/container`` stands; of the empty name, the host's own namespace."""
 
 _NOTHING = Runtime(None, None)
 
@@ -24,7 +25,8 @@ _NOTHING = Runtime(None, None)
 class ContainerView:
     """One container; the fields are those of the JSON contract.
 
-    ``state`` is ``running`` or ``exited`` for one with a command, else ``sandbox``.
+    ``state`` is ``running`` or ``exited`` for one with a command, else ``sandbox``. One that uses another's network
+    shows that one's places; published ports are shown with whose network it is.
     """
 
     stack: str
@@ -50,40 +52,32 @@ class ContainerView:
         return asdict(self)
 
 
-def names(observation: Observation) -> tuple[str, ...]:
-    """``stack/name`` of all containers that are there, sorted."""
-    found = set()
-    for resource in observation.state:
-        # A name that leads to no namespace is what a crash left, and no container.
-        if isinstance(resource, Process) or (isinstance(resource, Namespace) and resource.pinned):
-            found.add(resource.container)
-    return tuple(sorted(found))
-
-
-def homes(observation: Observation) -> frozenset[str]:
-    """``stack/name`` of whose network the commands use; the empty name is the host's."""
-    return frozenset(_home(each) for each in observation.state if isinstance(each, Process))
-
-
 def containers(
-    observation: Observation, namespace_path: NamespacePath, stacks: frozenset[str] | None = None
+    observation: Observation, paths: Paths, stacks: frozenset[str] | None = None
 ) -> tuple[ContainerView, ...]:
     """The containers of these stacks, or of all, by stack and name."""
-    networks: defaultdict[str, list[NetworkPlace]] = defaultdict(list)
+    found: defaultdict[str, list[NetworkPlace]] = defaultdict(list)
     for place in places(observation.state):
-        networks[place.container].append(place.seen)
+        found[place.container].append(place.seen)
     ports = ports_by_container(observation.state)
     return tuple(
-        _view(observation, container, namespace_path, networks, ports.get(container, ()))
-        for container in names(observation)
+        _view(observation, container, paths, found, ports.get(container, ()))
+        for container in homes.names(observation.state)
         if stacks is None or container.partition("/")[0] in stacks
     )
 
 
 def details(observation: Observation, view: ContainerView) -> dict[str, Any]:
-    """What ``inspect`` shows of a container: all of ``ps``, and its command without environment values."""
-    process = observation.state.get(process_key(view.container))
-    return {"kind": "container", **view.record(), "process": process.record() if process else None}
+    """What ``inspect`` shows of a container: all of ``ps`` and more of its networks, and its command without secrets."""
+    state = observation.state
+    process = state.get(process_key(view.container))
+    every = places(state)
+    return {
+        "kind": "container",
+        **view.record(),
+        "networks": _network_details(observation, view, every),
+        "process": process.record() if process else None,
+    }
 
 
 def render(views: Iterable[ContainerView]) -> str:
@@ -92,37 +86,42 @@ def render(views: Iterable[ContainerView]) -> str:
     return table(("CONTAINER", "STATE", "ADDRESSES", "PORTS"), rows)
 
 
+def _network_details(observation: Observation, view: ContainerView, every: Sequence[Place]) -> list[dict[str, Any]]:
+    home = homes.home_of(observation.state, view.container)
+    linked = links(observation.state, view.container, every)
+    return [
+        {**asdict(place.seen), **place.details(), "links": list(linked.get(place.network, ()))}
+        for place in every
+        if place.container == home
+    ]
+
+
 def _view(
     observation: Observation,
     container: str,
-    namespace_path: NamespacePath,
-    networks: Mapping[str, list[NetworkPlace]],
+    paths: Paths,
+    found: defaultdict[str, list[NetworkPlace]],
     ports: tuple[PublishedView, ...],
 ) -> ContainerView:
+    state = observation.state
     stack, _, name = container.partition("/")
-    process = observation.state.get(process_key(container))
     runtime = observation.runtimes.get(container, _NOTHING)
-    home = _home(process) if isinstance(process, Process) else container
-    places_here = tuple(networks.get(container, ()))
+    home, files = homes.home_of(state, container), homes.files_home(state, container)
+    places_here = tuple(found.get(home, ()))
     return ContainerView(
         stack=stack,
         name=name,
-        state=_state(process, runtime),
+        state=_state(state.get(process_key(container)), runtime),
         pid=runtime.pid,
         exit_code=runtime.exit_code,
-        netns=namespace_path(home),
-        hosts_path=None,
-        resolv_conf_path=None,
-        hostname=(process.hostname if isinstance(process, Process) else "") or name,
+        netns=paths.namespace(homes.name_of_network(state, container)),
+        hosts_path=None if files is None else paths.file(files, HOSTS),
+        resolv_conf_path=None if files is None else paths.file(files, RESOLV_CONF),
+        hostname=homes.hostname_of(state, container, observation.facts.host_name),
         network_mode=_network_mode(container, home, places_here),
         networks=places_here,
         ports=ports,
     )
-
-
-def _home(process: Process) -> str:
-    # One whose definition is gone does not say whose network it had: its own is the likely one.
-    return process.namespace if process.command else process.container
 
 
 def _state(process: object, runtime: Runtime) -> str:
@@ -136,7 +135,7 @@ def _network_mode(container: str, home: str, networks: tuple[NetworkPlace, ...])
         return "host"
     if home != container:
         own, theirs = container.partition("/")[0], home.partition("/")
-        return f"container:{theirs[2] if theirs[0] == own else home}"
+        return f"container:{theirs[2] if theirs[0] == own else home.removeprefix(FOREIGN)}"
     return "bridge" if networks else "none"
 
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reconciler.observation import Observation
-from reconciler.resources.bridge import Bridge
 from reconciler.state import HOST_OWNER
 from reconciler.views import containers as container_views
+from reconciler.views import homes
 from reconciler.views import networks as network_views
-from reconciler.views.containers import NamespacePath
+from reconciler.views.homes import Paths
 from reconciler.views.table import table
 
 
@@ -32,12 +32,12 @@ class StackView:
 def stacks(observation: Observation) -> tuple[StackView, ...]:
     """Every stack of which anything is there, by name."""
     names = {resource.owner for resource in observation.state} - {HOST_OWNER}
-    containers = Counter(name.partition("/")[0] for name in container_views.names(observation))
-    networks = Counter(bridge.owner for bridge in observation.state if isinstance(bridge, Bridge))
+    containers = Counter(name.partition("/")[0] for name in homes.names(observation.state))
+    networks = Counter(view.stack for view in network_views.networks(observation.state))
     return tuple(StackView(name, containers[name], networks[name]) for name in sorted(names))
 
 
-def details(observation: Observation, name: str, namespace_path: NamespacePath) -> dict[str, Any]:
+def details(observation: Observation, name: str, paths: Paths) -> dict[str, Any]:
     """What ``inspect`` shows of a stack."""
     state = observation.state
     return {
@@ -45,7 +45,7 @@ def details(observation: Observation, name: str, namespace_path: NamespacePath) 
         "name": name,
         "containers": [
             container_views.details(observation, view)
-            for view in container_views.containers(observation, namespace_path, frozenset({name}))
+            for view in container_views.containers(observation, paths, frozenset({name}))
         ],
         "networks": [
             {"kind": "network", **network_views.details(state, view)}

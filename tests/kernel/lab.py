@@ -123,6 +123,10 @@ class Machine:
         answer = self.attempt(address, port, protocol, timeout=timeout)
         return answer if isinstance(answer, Answer) else None
 
+    def ping(self, address: str, *, timeout: float = 1.0) -> bool:
+        """Whether it answers an echo request."""
+        return talk.ping(self.path, address, timeout=timeout)
+
     def exchange(self, address: str, port: int, question: bytes) -> bytes | None:
         """Send bytes over TCP and return all that comes back until the other side closes."""
         return talk.exchange(self.path, address, port, question)

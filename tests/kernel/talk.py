@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import selectors
 import socket
 import struct
@@ -55,6 +56,39 @@ def attempt(
         return "refused"
     except OSError as error:
         return error.strerror or str(error)
+
+
+def ping(namespace: Path | None, address: str, *, timeout: float = 1.0) -> bool:
+    """Whether the address answers an ICMP echo request (RFC 792, RFC 4443)."""
+    ipv6 = ":" in address
+    family, protocol, kind, answer = (
+        (socket.AF_INET6, socket.IPPROTO_ICMPV6, 128, 129) if ipv6 else (socket.AF_INET, socket.IPPROTO_ICMP, 8, 0)
+    )
+
+    def ask() -> bool:
+        with socket.socket(family, socket.SOCK_RAW, protocol) as client:
+            client.settimeout(timeout)
+            body = struct.pack("!BBHHH", kind, 0, 0, os.getpid() & 0xFFFF, 1)
+            # The kernel sums ICMPv6 itself, over a header that only it knows.
+            body = body if ipv6 else body[:2] + struct.pack("!H", _checksum(body)) + body[4:]
+            try:
+                client.sendto(body, (address, 0))
+                while True:
+                    packet, sender = client.recvfrom(2048)
+                    offset = 0 if ipv6 else (packet[0] & 15) * 4
+                    if sender[0] == address and packet[offset] == answer:
+                        return True
+            except OSError:
+                return False
+
+    return inside(namespace, ask) if namespace else ask()
+
+
+def _checksum(packet: bytes) -> int:
+    total: int = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def exchange(namespace: Path | None, address: str, port: int, question: bytes, *, timeout: float = 3.0) -> bytes | None:

@@ -45,6 +45,7 @@ def bring_up(host: Host, text: str) -> dict[str, Any]:
     return chosen(host)
 
 
+@pytest.mark.founding("S1-24", "S3-09")
 def test_the_order_of_the_file_and_down_and_up_change_nothing(host: Host) -> None:
     first = bring_up(host, manifest(NAMES))
     host.write("stack.yaml", manifest(NAMES[::-1]))
@@ -94,6 +95,7 @@ def test_what_was_chosen_elsewhere_is_kept_clear_of(host: Host) -> None:
     assert host.plan("stack.yaml") == []
 
 
+@pytest.mark.founding("S1-16")
 def test_static_addresses_come_before_chosen_ones(host: Host) -> None:
     network = "networks: {front: {ipam: {config: [{subnet: 172.30.1.0/24}]}}}\n"
     text = "name: shop\n" + network + "containers:\n  first: {networks: [front]}\n%s"

@@ -169,6 +169,7 @@ def test_an_external_network_is_joined_and_outlives_who_joined(host: Host) -> No
     assert_unchanged(before, host.snapshot())
 
 
+@pytest.mark.founding("S3-16")
 def test_a_network_that_others_joined_does_not_go_from_under_them(host: Host) -> None:
     host.write("shop.yaml", SHOP)
     host.write("blog.yaml", BLOG)

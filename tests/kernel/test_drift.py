@@ -192,6 +192,7 @@ CASES: dict[str, tuple[Drift, list[str]]] = {
 }
 
 
+@pytest.mark.founding("S1-31")
 @pytest.mark.parametrize("case", CASES)
 def test_drift_is_named_and_repaired(world: World, case: str) -> None:
     drift, expected = CASES[case]

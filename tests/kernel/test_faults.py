@@ -148,6 +148,7 @@ SCENARIOS = ["up", "change", "down"]
 MODES = ["kill", "fail"]
 
 
+@pytest.mark.founding("S2-32")
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("mode", MODES)
 def test_some_faults(world: World, mode: str, scenario: str) -> None:

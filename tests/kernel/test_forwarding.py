@@ -86,6 +86,7 @@ def test_without_accept_ra_the_kernel_would_drop_that_route(host: Host, router: 
     assert default_routes(host) == []
 
 
+@pytest.mark.founding("S1-29")
 @pytest.mark.parametrize("already", ["0", "1"])
 def test_settings_are_put_back_when_the_last_stack_goes(host: Host, already: str) -> None:
     for name in (FORWARD4, FORWARD6):

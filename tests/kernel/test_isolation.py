@@ -102,6 +102,7 @@ def needs(backend: str) -> None:
         pytest.importorskip("iptc", reason="the extra netapply[iptables] is not installed")
 
 
+@pytest.mark.founding("S1-19", "S1-30", "S1-33", "S1-34")
 @pytest.mark.parametrize("bridge_netfilter", [False, True], ids=["bridge-nf-0", "bridge-nf-1"])
 @pytest.mark.parametrize("drop", [False, True], ids=["accept", "drop"])
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -132,6 +133,7 @@ def published(host: Host) -> dict[tuple[int, str], int]:
     return {(port["target"], port["protocol"]): port["published"] for port in web["ports"]}
 
 
+@pytest.mark.founding("S1-07", "S4-17", "S4-22", "S4-24")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_dynamic_ports_ranges_and_one_address(lab: Lab, backend: str) -> None:
     needs(backend)
@@ -161,6 +163,7 @@ def test_dynamic_ports_ranges_and_one_address(lab: Lab, backend: str) -> None:
     assert_unchanged(before, host.snapshot())
 
 
+@pytest.mark.founding("S0-13")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_removing_or_moving_a_port_cuts_what_went_through_it_and_nothing_else(lab: Lab, backend: str) -> None:
     needs(backend)
@@ -222,6 +225,7 @@ def test_a_network_made_internal_ends_what_flows(lab: Lab) -> None:
     assert host.container("web").ask(outside.ipv4, 80) is not None
 
 
+@pytest.mark.founding("S1-11", "S1-28")
 def test_without_the_host_rule_a_dropping_host_is_warned_of(lab: Lab) -> None:
     host, outside = lab.host(), lab.machine("outside")
     host.run(["iptables", "-w", "-P", "FORWARD", "DROP"])

@@ -192,6 +192,7 @@ def test_another_environment_restarts_that_command_only(world: World) -> None:
     assert after["pid"] != app["pid"]
 
 
+@pytest.mark.founding("S3-13", "S4-31")
 def test_a_network_more(world: World) -> None:
     names, worst_class = world.change(
         ("  back:\n    ipam", "  third: {}\n  back:\n    ipam"),

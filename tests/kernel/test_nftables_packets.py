@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.firewall.flows import flow_of, untranslated
 from reconciler.firewall.foreign import observed_accepts, wanted_accepts
 from reconciler.firewall.nftables_layout import PATH
 from reconciler.firewall.policy import PublishedPort
@@ -109,9 +110,9 @@ def test_conntrack_entries_of_a_changed_port_go_and_others_stay(lab: Lab, family
 
     assert (count(8080), count(8090)) == (2, 2)
     elsewhere = [replace(port, target_port=1) for port in moved]
-    assert world.host.inside(lambda: conntrack.remove(map(conntrack.flow_of, elsewhere))) == 0
-    assert world.host.inside(lambda: conntrack.remove(map(conntrack.untranslated, moved))) == 0
-    assert world.host.inside(lambda: conntrack.remove(map(conntrack.flow_of, moved))) == 2
+    assert world.host.inside(lambda: conntrack.remove(map(flow_of, elsewhere))) == 0
+    assert world.host.inside(lambda: conntrack.remove(map(untranslated, moved))) == 0
+    assert world.host.inside(lambda: conntrack.remove(map(flow_of, moved))) == 2
     assert (count(8080), count(8090)) == (0, 2)
     apply(world.host, [Delete(port) for port in moved])
     assert not mine.alive(0.5)
@@ -128,7 +129,7 @@ def test_udp_flow_from_before_publishing_is_cut(lab: Lab) -> None:
         client.settimeout(0.3)
         client.sendto(b"?", ("192.0.2.1", port.host_port))
         apply(world.host, [Create(port)])
-        assert world.host.inside(lambda: conntrack.remove([conntrack.untranslated(port)])) == 1
+        assert world.host.inside(lambda: conntrack.remove([untranslated(port)])) == 1
         client.sendto(b"?", ("192.0.2.1", port.host_port))
         assert client.recv(99).startswith(b"a1 ")
 

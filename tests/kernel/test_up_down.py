@@ -71,6 +71,7 @@ def files(host: Host) -> Iterator[None]:
     assert_unchanged(before, host.snapshot())
 
 
+@pytest.mark.founding("S1-32", "S1-51")
 def test_up_twice_change_one_port_down(host: Host, outside: Machine, files: None) -> None:
     host.netapply("up", "stack.yaml")
     assert host.netapply("up", "stack.yaml").stdout == "Nothing to do.\n"
@@ -134,6 +135,7 @@ def test_what_stands_inside_is_what_the_manifest_says(host: Host, files: None) -
     host.netapply("down", "stack.yaml")
 
 
+@pytest.mark.founding("S3-10")
 def test_ipv6_is_there_at_once(host: Host, outside: Machine, files: None) -> None:
     host.netapply("up", "stack.yaml")
     web = host.container("web")
@@ -170,6 +172,7 @@ def test_down_by_name(host: Host, files: None, lost: str) -> None:
     assert host.netapply("down", "-p", "shop").stdout == "Nothing to do.\n"
 
 
+@pytest.mark.founding("S2-16", "S2-17")
 def test_a_port_of_a_foreign_program_is_an_error_that_names_it(host: Host, files: None) -> None:
     code = "import socket,time; s=socket.create_server(('0.0.0.0', 8081)); print('ready', flush=True); time.sleep(60)"
     program = host.spawn(["python3", "-c", code])
@@ -228,6 +231,7 @@ def test_plan_leaves_nothing_behind(host: Host, files: None) -> None:
     assert not list(Path("/run/netapply").glob("*"))
 
 
+@pytest.mark.founding("S2-32")
 def test_a_failure_in_the_middle_rolls_back_and_names_the_line(host: Host, files: None) -> None:
     host.write("stack.yaml", SHOP.replace('command: [sleep, "600"]', "command: [/no/such/program]"))
     said = host.netapply("up", "stack.yaml", check=False)

@@ -91,6 +91,7 @@ def test_a_host_where_nothing_ever_ran_is_shown_empty_and_left_so(host: Host) ->
     assert before.difference(host.snapshot()) == []
 
 
+@pytest.mark.founding("S1-03", "S1-48", "S3-02")
 def test_ps_says_what_the_kernel_says(shop: Host) -> None:
     containers = {each["name"]: each for each in shop.ps()}
     assert {name: each["state"] for name, each in containers.items()} == {
@@ -130,6 +131,7 @@ def test_the_pid_is_the_commands_and_the_path_leads_into_its_network(shop: Host)
         assert f"{shown['local']}/{shown['prefixlen']}" == server["networks"][0]["ipv4"]
 
 
+@pytest.mark.founding("S0-25")
 def test_ps_shows_the_stacks_asked_for(shop: Host) -> None:
     shop.write("blog.yaml", BLOG)
     shop.netapply("up", "blog.yaml")
@@ -149,6 +151,7 @@ def test_a_container_that_is_not_there_is_not_listed(shop: Host) -> None:
     assert "later" not in {each["name"] for each in shop.ps("more.yaml")}
 
 
+@pytest.mark.founding("S3-15", "S3-17")
 def test_networks_are_shown_with_members(shop: Host) -> None:
     names = [each["name"] for each in _json(shop, "network", "ls")]
     assert names == ["bridge", "host", "none", "data", "shop_front"]
@@ -165,6 +168,7 @@ def test_networks_are_shown_with_members(shop: Host) -> None:
     assert "did you mean shop_front?" in _refusal(shop, "network", "inspect", "shop_frnt")
 
 
+@pytest.mark.founding("S3-07")
 def test_inspect_finds_whatever_it_is(shop: Host) -> None:
     kinds = {
         name: json.loads(shop.netapply("inspect", name).stdout)["kind"] for name in ("job", "data", "shop", "none")
@@ -179,6 +183,7 @@ def test_inspect_finds_whatever_it_is(shop: Host) -> None:
     assert (shown["kind"], shown["name"]) == ("network", "two_it")
 
 
+@pytest.mark.founding("S1-15", "S1-23", "S4-17", "S4-20")
 def test_port_answers_what_packets_find(shop: Host, outside: Machine) -> None:
     lines = shop.netapply("port", "web").stdout.splitlines()
     assert {"80/tcp -> 0.0.0.0:8080", "80/tcp -> [::]:8080", "9001/tcp -> 127.0.0.1:9001"} <= set(lines)
@@ -203,6 +208,7 @@ def test_an_unknown_port_or_container_is_an_error(shop: Host) -> None:
         assert "--reverse" in _refusal(shop, "port", *arguments)
 
 
+@pytest.mark.founding("S2-09")
 @pytest.mark.parametrize("name", ["server", "web"])
 def test_exec_passes_input_output_and_status(shop: Host, name: str) -> None:
     done = shop.netapply("exec", name, "sh", "-c", "cat; echo bad >&2; exit 7", stdin="given\n", check=False)
@@ -246,6 +252,7 @@ def test_the_host_can_change_while_a_command_runs(shop: Host, name: str) -> None
     assert running.returncode == 0
 
 
+@pytest.mark.founding("S2-09")
 @pytest.mark.parametrize("name", ["server", "web"])
 def test_exec_on_a_terminal_gives_a_terminal(shop: Host, name: str) -> None:
     # A shell has job control only on the terminal that is its session's own. The pause: what a command wrote

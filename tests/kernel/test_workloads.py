@@ -184,6 +184,7 @@ def test_exec_has_the_containers_view_and_its_own_status(folder: Folder) -> None
     assert (done.returncode, done.stdout.split()) == (7, ["web1", CANARY, "1"])
 
 
+@pytest.mark.founding("S1-38")
 def test_it_can_change_neither_network_nor_rules(folder: Folder) -> None:
     folder.sandbox()
     folder.start("sleep", "100")

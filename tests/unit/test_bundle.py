@@ -85,6 +85,7 @@ def test_the_command_cannot_change_networks_nor_make_devices() -> None:
     assert process["noNewPrivileges"] is True
 
 
+@pytest.mark.founding("S2-04", "S4-01", "S4-09", "S4-26")
 def test_it_joins_the_sandbox_and_has_the_other_namespaces_to_itself() -> None:
     namespaces = built()["linux"]["namespaces"]
     assert {"type": "network", "path": "/run/netns/shop.web1"} in namespaces

@@ -195,7 +195,9 @@ def test_an_address_is_read_as_pyroute2_writes_it(address: Any, data: st.DataObj
     message["attrs"] = [("IFA_ADDRESS", "10.0.0.9"), ("IFA_LOCAL", str(address))] if address.version == 4 else [
         ("IFA_ADDRESS", str(address))
     ]  # fmt: skip
-    assert decode.address(*body(message)) == (7, message["family"], f"{address}/{length}", scope)
+    protocol = data.draw(st.sampled_from([0, 110]))
+    message["attrs"] += [("IFA_PROTO", protocol)] * bool(protocol)
+    assert decode.address(*body(message)) == (7, message["family"], f"{address}/{length}", scope, protocol)
 
 
 @given(

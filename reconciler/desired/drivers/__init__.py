@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from reconciler.desired.drivers import bridge
+from reconciler.desired.drivers import bridge, ipvlan, macvlan
 from reconciler.desired.known import Known
 from reconciler.desired.members import Member
 from reconciler.desired.networks import PlannedNetwork
@@ -13,7 +13,9 @@ from reconciler.state import Resource
 
 
 class Driver(Protocol):
-    """What a driver's module offers."""
+    """What a driver's module offers. ``PUBLISHES``: ports of containers on it can be ports of the host."""
+
+    PUBLISHES: bool
 
     def network_resources(self, network: PlannedNetwork) -> Iterable[Resource]:
         """What the network itself needs."""
@@ -24,4 +26,4 @@ class Driver(Protocol):
         ...
 
 
-DRIVERS: dict[str, Driver] = {"bridge": bridge}
+DRIVERS: dict[str, Driver] = {"bridge": bridge, "ipvlan": ipvlan, "macvlan": macvlan}

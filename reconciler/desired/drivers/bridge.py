@@ -16,6 +16,7 @@ from reconciler.resources.bridge import Bridge, bridge_key
 from reconciler.resources.endpoint import Endpoint
 from reconciler.state import Resource
 
+PUBLISHES = True
 _DEFAULT_MTU = 1500
 
 

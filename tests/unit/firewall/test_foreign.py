@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.firewall.foreign import Table, observed_accepts, wanted_accepts, warnings
+from reconciler.firewall.foreign import Table, observed_accepts, place_of, wanted_accepts, warnings
 from reconciler.firewall.foreign_reading import legacy_table, tables
 from reconciler.firewall.policy import MARK, HostAccept
 
@@ -146,3 +146,90 @@ def test_legacy_rules() -> None:
 def test_legacy_comment_is_no_condition() -> None:
     text = '-P FORWARD ACCEPT\n-A FORWARD -m comment --comment "no more" -j DROP\n'
     assert len(wanted_accepts([legacy_table("ip6", text)])) == 1
+
+
+INPUT = """-P INPUT {policy}
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-N closing
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -s 203.0.113.9/32 -j DROP
+{rules}
+"""
+LEGACY_INPUT = HostAccept("iptables-legacy", "ip", "filter", "INPUT", hook="input")
+OUR_INPUT = "-A INPUT -m mark --mark 0x2000000/0x2000000 -m comment --comment netapply -j ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("policy", "rules", "number"),
+    [
+        ("ACCEPT", "", None),
+        ("DROP", "", 0),
+        ("ACCEPT", "-A INPUT -j REJECT --reject-with icmp-host-prohibited", 3),
+        ("ACCEPT", "-A INPUT -i lo -j ACCEPT\n-A INPUT -i eth0 -j DROP", 4),
+        ("ACCEPT", "-A INPUT ! -i lo -p tcp -m tcp --dport 3306 -j DROP", 3),
+        ("ACCEPT", "-A INPUT -m conntrack --ctstate NEW -j DROP", 3),
+        ("ACCEPT", "-A INPUT -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP", 3),
+        ("ACCEPT", "-A INPUT -m conntrack ! --ctstate NEW -j DROP", None),
+        ("ACCEPT", "-A INPUT -m conntrack --ctstate INVALID -j DROP", None),
+        ("ACCEPT", "-A INPUT -m limit --limit 3/min -j DROP", None),
+        ("ACCEPT", "-A INPUT -j closing\n-A closing -i eth0 -j DROP", 3),
+        ("ACCEPT", "-A INPUT -s 10.0.0.0/8 -j closing\n-A closing -j DROP", None),
+    ],
+)
+def test_where_an_opening_needs_a_rule(policy: str, rules: str, number: int | None) -> None:
+    found = legacy_table("ip", INPUT.format(policy=policy, rules=rules))
+    wanted = wanted_accepts([found])
+    assert wanted == (() if number is None else (LEGACY_INPUT,))
+    if wanted:
+        place = place_of(found, wanted[0])
+        assert (place.number if place else 0) == number
+
+
+def test_an_openings_rule_that_comes_too_late_is_displaced() -> None:
+    early = legacy_table("ip", INPUT.format(policy="DROP", rules=f"{OUR_INPUT}\n-A INPUT -j DROP"))
+    late = legacy_table("ip", INPUT.format(policy="DROP", rules=f"-A INPUT -i eth0 -j DROP\n{OUR_INPUT}"))
+    assert [accept.mark for accept in observed_accepts([early])] == [MARK]
+    assert [accept.mark for accept in observed_accepts([late])] == [0]
+
+
+def test_hooks_have_warnings_of_their_own() -> None:
+    place = {"family": "inet", "table": "firewalld"}
+    hook = {"type": "filter", "hook": "input", "prio": 10, "policy": "accept"}
+    listed: list[dict[str, object]] = [
+        {"table": {"family": "inet", "name": "firewalld", "flags": ["owner"]}},
+        {"chain": {**place, "name": "filter_INPUT", **hook}},
+        {"rule": {**place, "chain": "filter_INPUT", "expr": [REJECT]}},
+    ]
+    found = tables({"nftables": listed})
+    assert not warnings(found)
+    assert not wanted_accepts(found)
+    assert ["--add-port" in warning.hint for warning in warnings(found, "input")] == [True]
+
+
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [
+        ({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": 8}}, True),
+        ({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new", "invalid"]}}, True),
+        ({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "invalid"}}, False),
+        ({"match": {"op": "!=", "left": {"ct": {"key": "state"}}, "right": {"set": [2, 4]}}}, True),
+        ({"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": 6}}, True),
+        ({"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}}, True),
+        (
+            {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.0.0.1"}},
+            False,
+        ),
+        ({"xt": {"type": "match", "name": "recent"}}, False),
+        ({"limit": {"rate": 1}}, False),
+    ],
+)
+def test_what_could_drop_anybody(condition: dict[str, object], *, wanted: bool) -> None:
+    place = {"family": "inet", "table": "mine"}
+    listed: list[dict[str, object]] = [
+        {"table": {"family": "inet", "name": "mine"}},
+        {"chain": {**place, "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
+        {"rule": {**place, "chain": "in", "handle": 7, "expr": [condition, DROP]}},
+    ]
+    found = tables({"nftables": listed})
+    assert bool(wanted_accepts(found)) == wanted

@@ -15,14 +15,16 @@ from reconciler.firewall.iptables_layout import CHAINS, JUDGE, PORTS, jump_to, l
 from reconciler.firewall.iptables_parse import parse
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, rule_of
 from reconciler.firewall.legacy_listing import legacy_rules
+from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import MARK, FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.spans import collapsed
 
 BOTH = (4, 6)
 BASE = FirewallBase("iptables")
 PORT = PublishedPort("shop", "shop/web", "tcp", "0.0.0.0", 8080, "10.0.0.2", 80)
 NETWORK = NetworkPolicy("shop", "shop/front", "br0", ("10.0.0.0/24", "fd00::/64"))
 
-Policy = NetworkPolicy | PublishedPort
+Policy = NetworkPolicy | PublishedPort | Opening
 
 
 def carried_out(tables: dict[Place, Table], made: Sequence[TableEdit]) -> dict[Place, Table]:
@@ -85,10 +87,24 @@ def ports(draw: st.DrawFn) -> PublishedPort:
         target_address=target,
         target_port=number if routed else target_port,
         routed=routed,
+        sources=collapsed(draw(st.lists(ADDRESSES6 if family6 else ADDRESSES, max_size=2))),
     )
 
 
-POLICIES = st.lists(networks() | ports(), max_size=8, unique_by=lambda policy: policy.key)
+@st.composite
+def openings(draw: st.DrawFn) -> Opening:
+    first = draw(st.integers(1, 4))
+    return Opening(
+        owner="shop",
+        container=f"shop/c{draw(st.integers(0, 2))}",
+        protocol=draw(st.sampled_from(["tcp", "udp", "sctp"])),
+        first=first,
+        last=draw(st.sampled_from([first, first + 10])),
+        sources=collapsed(draw(st.lists(ADDRESSES | ADDRESSES6, max_size=3))),
+    )
+
+
+POLICIES = st.lists(networks() | ports() | openings(), max_size=8, unique_by=lambda policy: policy.key)
 
 
 @given(POLICIES)
@@ -126,11 +142,13 @@ def test_any_damage_is_seen_and_repaired(policies: list[Policy], data: st.DataOb
     found = parse(damaged, BOTH)
     assert isinstance(found[0], FirewallBase)
     assert not found[0].intact
-    kept = {policy.key for policy in found}
-    changes: list[Pair] = [(found[0], BASE), *((None, each) for each in policies if each.key not in kept)]
+    kept = {policy.key: policy for policy in found}
+    wanted = [BASE, *policies]
+    changes: list[Pair] = [(kept.get(each.key), each) for each in wanted if kept.get(each.key) != each]
     assert carried_out(damaged, edits(changes, damaged, BOTH)) == tables
 
 
+@pytest.mark.founding("S1-12", "S1-14")
 def test_one_more_port_is_one_rule() -> None:
     tables = written([NETWORK, PORT, replace(PORT, host_port=8082)])
     (table,) = edits([(None, replace(PORT, host_port=8081))], tables, BOTH)

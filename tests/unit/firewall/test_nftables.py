@@ -9,10 +9,11 @@ import pytest
 from reconciler.errors import NetapplyError, Source
 from reconciler.firewall.nftables import REBUILD, transaction
 from reconciler.firewall.nftables_elements import elements
-from reconciler.firewall.nftables_layout import BASE_CHAINS, MAPS, PATH, RULES, SETS, fixed
+from reconciler.firewall.nftables_layout import BASE_CHAINS, LEDGERS, MAPS, PATH, RULES, SETS, fixed
 from reconciler.firewall.nftables_listing import Digests
 from reconciler.firewall.nftables_parse import digests, parse
-from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.firewall.opening import Opening
+from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort, StackPolicy
 
 BASE = FirewallBase("nftables")
 PORT = PublishedPort("shop", "shop/web", "tcp", "0.0.0.0", 8080, "10.0.0.2", 80)
@@ -103,9 +104,37 @@ def test_an_unknown_protocol_is_refused() -> None:
         elements(replace(PORT, protocol="icmp"))
 
 
+OPEN = Opening("shop", "shop/web", "tcp", 80, 90)
+OTHER = Opening("blog", "blog/web", "tcp", 85, 95)
+
+
+def test_what_another_opens_too_stays_open() -> None:
+    script = transaction([(OPEN, None)], base_present=True, openings=[OPEN, OTHER]).splitlines()
+    assert f"delete element {PATH} opened {{ 6 . 80-84, 6 . 85-90, 6 . 91-95 }}" in script
+    assert f"add element {PATH} opened {{ 6 . 85-95 }}" in script
+    same = replace(OTHER, first=80, last=90)
+    (only,) = transaction([(OPEN, None)], base_present=True, openings=[OPEN, same]).splitlines()
+    assert only.startswith(f"delete element {PATH} openings ")
+
+
+def test_repair_writes_anew_what_openings_open_together() -> None:
+    script = transaction([(replace(BASE, intact=False), BASE)], base_present=True, openings=[OPEN, OTHER])
+    assert f"flush set {PATH} opened\n" in script
+    assert f"add element {PATH} opened {{ 6 . 80-84, 6 . 85-90, 6 . 91-95 }}\n" in script
+
+
+def test_a_limited_port_without_its_limit_is_a_stray() -> None:
+    place = {"family": "inet", "table": "netapply"}
+    source = {"elem": {"val": {"concat": ["10.0.0.1", 6, 8080]}, "comment": "shop/web"}}
+    sources: dict[str, object] = {"set": {**place, "name": "sources4_any", "elem": [source]}}
+    base, *found = read(port_map(element(8080, "shop/web")), sources)
+    assert isinstance(base, FirewallBase)
+    assert (base.intact, found) == (False, [])
+
+
 def test_rules_use_what_is_declared() -> None:
     words = {word.strip("@") for rules in RULES.values() for rule in rules for word in rule.split() if "@" in word}
-    assert words == {*SETS, *MAPS}
+    assert words == {*SETS, *MAPS} - LEDGERS
     assert set(BASE_CHAINS) <= set(RULES)
 
 
@@ -121,7 +150,7 @@ def element(port: object, comment: str) -> list[object]:
     return [{"elem": {"val": {"concat": [6, port]}, "comment": comment}}, {"concat": ["10.0.0.2", 80]}]
 
 
-def read(*entries: dict[str, object], known: bool = True) -> list[FirewallBase | NetworkPolicy | PublishedPort]:
+def read(*entries: dict[str, object], known: bool = True) -> list[FirewallBase | StackPolicy]:
     whole = listing(*entries)
     return parse(whole, {digests(whole)} if known else {Digests("", "")})
 

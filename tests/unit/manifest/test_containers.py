@@ -99,18 +99,12 @@ def test_environment_without_value_comes_from_outside(load_text: LoadText) -> No
     assert manifest.containers[0].environment == (("A", "outer"), ("C", ""))
 
 
+@pytest.mark.founding("S2-01")
 @pytest.mark.parametrize("mode", ["none", "host", "bridge", "service:b", "container:other", "container:called"])
 def test_network_modes(load_text: LoadText, mode: str) -> None:
     manifest = load_text(f"containers: {{a: {{network_mode: '{mode}'}}, b: {{container_name: called}}}}")
     assert manifest.containers[0].attachments == ()
     assert manifest.containers[0].network_mode == ("service:b" if mode == "container:called" else mode)
-
-
-@pytest.mark.parametrize("mode", ["host", "none"])
-def test_published_ports_without_a_network_of_its_own_are_a_warning(load_text: LoadText, mode: str) -> None:
-    manifest = load_text(f"containers: {{a: {{network_mode: {mode}, ports: [8080:80]}}}}")
-    assert manifest.containers[0].ports == ()
-    assert "published ports of container 'a' are not used" in manifest.warnings[0].message
 
 
 def test_container_name_is_one_more_alias(load_text: LoadText) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tests.unit.manifest.conftest import FaultsOf, LoadText
 
 
+@pytest.mark.founding("S1-02")
 def test_five_faults_of_five_kinds_in_one_run(faults_of: FaultsOf) -> None:
     faults = faults_of("""\
         containers:
@@ -108,13 +109,13 @@ def test_unused_keys_are_one_warning_with_their_places(load_text: LoadText) -> N
     manifest = load_text("""
         version: "3.8"
         services:
-          web: {image: x, deploy: {}}
+          web: {image: x, deploy: {resources: {}}}
           app: {image: y, healthcheck: {test: "$$x"}}
         volumes: {v: }
     """)
     (warning,) = manifest.warnings
     assert warning.message == (
-        "accepted, but not used by netapply: deploy (a.yaml:4:19), healthcheck (a.yaml:5:19), "
+        "accepted, but not used by netapply: deploy.resources (a.yaml:4:28), healthcheck (a.yaml:5:19), "
         "image (a.yaml:4:9), version (a.yaml:2:1), volumes (a.yaml:6:1)"
     )
 
@@ -147,3 +148,21 @@ def test_extensions_are_free(load_text: LoadText) -> None:
     """)
     assert manifest.warnings == ()
     assert manifest.containers[0].rootfs == "/srv/root"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("containers: {a: {network_mode: host, open: [80], x-netapply: {open: [81]}}}", "1:63"),
+        (
+            "containers: {a: {networks: {default: {gateway: 'service:b', x-netapply: {gateway: 'service:b'}}}}, b: }",
+            "1:74",
+        ),
+        ("containers: {a: {ports: [{target: 80, sources: 10.0.0.0/8, x-netapply: {sources: 10.0.0.0/8}}]}}", "1:73"),
+        ("networks: {n: {allow: [m], x-netapply: {allow: [m]}}, m: }", "1:41"),
+    ],
+)
+def test_a_key_of_netapply_stands_in_one_place(faults_of: FaultsOf, text: str, place: str) -> None:
+    (fault,) = faults_of(text)
+    assert "is given twice; also at a.yaml:1:" in fault.message
+    assert str(fault.source) == f"a.yaml:{place}"

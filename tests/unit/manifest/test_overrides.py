@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.manifest.conftest import FaultsOf
 
 
@@ -67,3 +69,14 @@ def test_in_an_extended_container(faults_of: FaultsOf) -> None:
 def test_a_fault_that_nothing_was_overridden_by_says_nothing_of_it(faults_of: FaultsOf) -> None:
     (fault,) = faults_of(BASE, "containers: {app: {hostname: a b}}")
     assert "overrides" not in fault.message
+
+
+def test_a_value_of_an_included_file_that_a_container_with_extends_overrides(
+    faults_of: FaultsOf, tmp_path: Path
+) -> None:
+    """What was laid over what is still known after the inclusion, the extension and another inclusion."""
+    (tmp_path / "one.yaml").write_text("services: {web: {hostname: fine}, base: {user: x}}")
+    (tmp_path / "two.yaml").write_text("services: {other: }")
+    (fault,) = faults_of("include: [one.yaml, two.yaml]\nservices: {web: {extends: base, hostname: a b}}")
+    assert fault.message == "'a b' is not a host name; overrides the value at one.yaml:1:28"
+    assert str(fault.source) == "a.yaml:2:43"

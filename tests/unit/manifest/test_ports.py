@@ -57,6 +57,7 @@ def test_short_form(text: str, expected: list[Published]) -> None:
     assert parse_short(text) == expected
 
 
+@pytest.mark.founding("S4-21", "S4-23")
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
@@ -177,6 +178,7 @@ def test_one_variable_may_carry_address_and_port(load_text: LoadText) -> None:
     assert found == [("127.0.0.1", (13306, 13306), 3306), (None, (443, 443), 443)]
 
 
+@pytest.mark.founding("S1-22", "S2-18")
 @pytest.mark.parametrize(
     ("first", "second", "clash"),
     [

@@ -18,11 +18,14 @@ KEYS = """
     ipam config subnet gateway ip_range aux_addresses driver driver_opts external internal enable_ipv6 aliases
     ipv4_address ipv6_address mac_address interface_name gw_priority target published host_ip protocol sysctls
     hostname user rootfs profiles x-netapply image com.docker.network.driver.mtu dns dns_search dns_opt links external_links extra_hosts link_local_ips
-    env_file extends include parent macvlan_mode ipvlan_mode << 1
+    env_file extends include parent macvlan_mode ipvlan_mode << 1 container_name command
+    open listen floating_ip egress_ip ipc pid uts rm restart scale deploy replicas sources gateway routes to via
+    type metric allow network ports host_address address port interface privileged cap_add
 """.split()  # noqa: SIM905  # as one list it is 40 lines
 VALUES = """
     80 8080:80 127.0.0.1::53/udp [::1]:1-3:1-3 8080::80 front default service:web host none bridge macvlan true 10.0.0.0/24
     10.0.0.1 fd00::/64 fd00::1 10.0.0.1/24 02:00:00:00:00:01 eth0 A=1 $X ${X:-80} ${X:?no} $ $$ -1 net.ipv4.ip_forward=1 ''
+    2 3 0 container:app service:web-1 80-82 192.0.2.1:80 blackhole unicast always on-failure:3 NET_ADMIN 10.1.0.0/16
     h=1.1.1.1 h:::1 h=host-gateway app:alias other/app:x ipvlan overlay eth0.10 passthru ndots:2 . 9.9.9.9 none.env
 """.split()  # noqa: SIM905  # as one list it is 40 lines
 

@@ -28,6 +28,7 @@ def test_a_name_of_several_is_an_error_that_lists_them() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.founding("S3-07")
 def test_a_name_of_two_kinds_in_one_stack_asks_for_the_kind() -> None:
     networks = named_networks([("shop/web", "shop_web", "web")])
     assert "hint: say which kind is meant" in refusal("shop/web", (*CONTAINERS, *networks))

@@ -9,6 +9,7 @@ from reconciler.observation import Observation
 from reconciler.resources.namespace import Namespace
 from reconciler.state import State
 from reconciler.views.stacks import details, render, stacks
+from tests.unit.views.somewhere import PATHS
 
 
 def test_every_stack_with_how_much_it_has(observation: Observation) -> None:
@@ -34,6 +35,6 @@ def test_the_table(observation: Observation) -> None:
 
 
 def test_inspect_shows_what_is_of_the_stack_and_nothing_else(observation: Observation) -> None:
-    shown = details(observation, "shop", lambda container: f"/run/netns/{container}")
+    shown = details(observation, "shop", PATHS)
     assert [each["name"] for each in shown["containers"]] == ["box", "job", "web"]
     assert [each["name"] for each in shown["networks"]] == ["data", "shop_front"]

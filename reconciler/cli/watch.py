@@ -1,0 +1,66 @@
+"""``netapply watch``: keep the host like the manifests in directories, until stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from reconciler.cli import options
+from reconciler.cli.main import Settings
+from reconciler.errors import NetapplyError
+
+
+@click.command("watch")
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...")
+@click.option("--once", is_flag=True, help="Make the host like the manifests once, and end.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help="Look at everything so often, whatever events say. Default: as often as costs next to nothing.",
+)
+@click.option("--no-prune", is_flag=True, help="Keep stacks whose manifest was removed.")
+@click.option("--allow-empty", is_flag=True, help="Take it as an order when all or most manifests are gone.")
+@click.option("--metrics", default="", metavar="PLACE", help="Serve Prometheus metrics: unix:PATH or 127.0.0.1:PORT.")
+@options.adopt
+@options.no_host_rule
+@click.pass_obj
+def command(
+    settings: Settings,
+    directories: tuple[str, ...],
+    interval: float | None,
+    metrics: str,
+    *,
+    once: bool,
+    no_prune: bool,
+    allow_empty: bool,
+    adopt: bool,
+    no_host_rule: bool,
+) -> int:
+    """Keep the host like the manifests in DIR, until stopped. SIGHUP: look at everything now."""
+    from reconciler.kernel import host, machine  # noqa: PLC0415  # usage errors must not pay for it
+    from reconciler.watch import log, service  # noqa: PLC0415  # as above
+    from reconciler.watch.keeper import PRUNE_AFTER, Policy  # noqa: PLC0415  # as above
+
+    paths = tuple(_directory(name) for name in directories)
+    if os.geteuid() != 0:
+        raise NetapplyError.of("changing the host needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN)", hint="run with sudo")
+    entered = host.enter(settings.host_name)
+    policy = Policy(not no_prune, allow_empty, adopt, not no_host_rule, 0.0 if once else PRUNE_AFTER)
+    logger = log.configure(settings.log_format, verbose=settings.verbose)
+    how = service.Settings(paths, policy, interval, metrics)
+    watcher = service.Service(entered, machine.Machine(entered, settings.firewall), how, logger)
+    if once:
+        return 0 if watcher.once() else 1
+    watcher.run()
+    return 0
+
+
+def _directory(name: str) -> str:
+    """Its place by which its stacks are known. A link is not followed: what it leads to may be another one tomorrow."""
+    path = Path(name).absolute()
+    if not path.is_dir():
+        raise NetapplyError.of(f"{name} is no directory", hint="name a directory of manifests")
+    return str(path.parent.resolve() / path.name) if path.name not in {"", ".."} else str(path.resolve())

@@ -1,0 +1,132 @@
+"""The shape of values that netapply only accepts: whether they are what Compose takes in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from reconciler.manifest.faults import Faults, suggestion
+from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
+
+_FLAGS = frozenset({"true", "false", "yes", "no", "y", "n", "on", "off", "1", "0", "t", "f"})
+_SINGLE = {"text": "text", "flag": "true or false", "number": "a number"}
+_SCHEMA: dict[str, list[str]] = {
+    "text": ["string", "number", "boolean"],
+    # A variable is text until it is replaced.
+    "flag": ["boolean", "string"],
+    "number": ["number", "string"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The forms that a value may have, at least one of three.
+
+    ``single``: ``text``, ``flag`` or ``number``, of ``words`` one if there are any. ``items``: a list of these.
+    A mapping has either ``fields``, those that are ``required`` among them, or any keys with these ``values``.
+    No value at all is always right.
+    """
+
+    single: str = ""
+    words: tuple[str, ...] = ()
+    items: Shape | None = None
+    values: Shape | None = None
+    fields: Table[str, Shape] | None = None
+    required: tuple[str, ...] = ()
+
+    @property
+    def forms(self) -> str:
+        """The forms for people."""
+        forms = [", ".join(self.words) or _SINGLE[self.single]] if self.single else []
+        forms += ["a list"] if self.items else []
+        forms += ["a mapping"] if self.values or self.fields is not None else []
+        return " or ".join(forms)
+
+    def schema(self) -> dict[str, Any]:
+        """The shape in JSON Schema."""
+        if self.words and not self.items:
+            # A variable may stand for any of them.
+            return {"anyOf": [{"enum": [*self.words, None]}, {"type": "string", "pattern": "\\$"}]}
+        types = list(_SCHEMA.get(self.single, ()))
+        made: dict[str, Any] = {}
+        if self.items:
+            types.append("array")
+            made["items"] = self.items.schema()
+        if self.values or self.fields is not None:
+            types.append("object")
+        if self.values:
+            made["additionalProperties"] = self.values.schema()
+        if self.fields is not None:
+            known = {f"^{key}$": each.schema() for key, each in self.fields.items()}
+            made |= {"patternProperties": {**known, "^x-": {}}, "additionalProperties": False}
+            made |= {"required": list(self.required)} if self.required else {}
+        return {"type": [*types, "null"], **made}
+
+
+TEXT, FLAG, NUMBER = Shape("text"), Shape("flag"), Shape("number")
+
+
+def one_of(*words: str) -> Shape:
+    """One of these words."""
+    return Shape("text", words)
+
+
+def fields(required: str = "", /, *, single: str = "", **shapes: Shape) -> Shape:
+    """A mapping with these keys, the ``required`` ones apart by spaces; ``single`` as in `Shape`."""
+    return Shape(single, fields=MappingProxyType(shapes), required=tuple(required.split()))
+
+
+def check(key: Scalar, node: Node, shape: Shape, faults: Faults) -> None:
+    """Note what of ``node``, which stands under ``key``, has not this shape. Texts are not shown: some are secrets."""
+    if is_null(node) or node.tag == RESET:
+        return
+    fits = (isinstance(node, Scalar) and shape.single) or (isinstance(node, Sequence) and shape.items)
+    if not fits and not (isinstance(node, Mapping) and (shape.values or shape.fields is not None)):
+        found = {Scalar: "a single value", Sequence: "a list", Mapping: "a mapping"}[type(node)]
+        source = source_of(node if isinstance(node, Scalar) else key)
+        faults.add(f"'{key.text}' takes {shape.forms}, not {found}", source)
+    elif isinstance(node, Scalar):
+        _check_scalar(key, node, shape, faults)
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            anchor = Scalar(item.file, item.line, item.column, key.text, key.text)
+            check(anchor, item, shape.items or TEXT, faults)
+    else:
+        _check_mapping(key, node, shape, faults)
+
+
+def _check_scalar(key: Scalar, node: Scalar, shape: Shape, faults: Faults) -> None:
+    text = node.text
+    if not text:
+        return
+    wrong = {
+        "flag": text.lower() not in _FLAGS,
+        "number": not _is_number(text),
+        "text": bool(shape.words) and text not in shape.words,
+    }[shape.single]
+    if wrong:
+        hint = suggestion(text, shape.words) if shape.words else ""
+        faults.add(f"'{key.text}' takes {shape.forms}, not '{text[:40]}'", source_of(node), hint)
+
+
+def _check_mapping(key: Scalar, node: Mapping, shape: Shape, faults: Faults) -> None:
+    for name, value in node.entries.items():
+        known = shape.fields.get(name) if shape.fields is not None else shape.values
+        if known:
+            check(node.keys[name], value, known, faults)
+        elif not name.startswith("x-") and not name.startswith("\0"):
+            hint = suggestion(name, shape.fields or ())
+            faults.add(f"unknown key '{name}' of '{key.text}'", source_of(node.keys[name]), hint)
+    for name in shape.required:
+        if name not in node.entries:
+            faults.add(f"'{name}' of '{key.text}' is missing", source_of(key), f"add {name}:")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

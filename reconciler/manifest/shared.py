@@ -1,0 +1,72 @@
+"""``ipc``, ``pid`` and ``uts``: the other namespaces that a container's process may share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.manifest.faults import suggestion
+from reconciler.manifest.model import SharedNamespace
+
+if TYPE_CHECKING:
+    from reconciler.errors import Source
+    from reconciler.manifest.context import Context
+    from reconciler.manifest.models import ContainerPart
+
+KINDS = ("ipc", "pid", "uts")
+_OWN = {
+    "ipc": frozenset({"private", "shareable", "none"}),
+    "pid": frozenset({"private"}),
+    "uts": frozenset({"private"}),
+}
+"""The words that mean a namespace of the container's own (Docker: shareable, others may join; all of ours may be)."""
+
+
+def convert_shared(name: str, part: ContainerPart, context: Context) -> tuple[SharedNamespace, ...]:
+    """The namespaces that the process shares; with none named it has its own."""
+    found = (_one(name, part, kind, getattr(part, kind), context) for kind in KINDS if getattr(part, kind))
+    return tuple(each for each in found if each)
+
+
+def _one(name: str, part: ContainerPart, kind: str, text: str, context: Context) -> SharedNamespace | None:
+    source = context.at("containers", name, kind)
+    word, _, owner = text.partition(":")
+    if text in _OWN[kind]:
+        return None
+    if kind == "uts" and part.hostname:
+        message = f"'hostname' does not fit uts {text}, whose host name is another's"
+        context.faults.add(message, context.key_at("containers", name, "hostname"), "remove one of the two")
+    if text == "host":
+        return SharedNamespace(kind, text, source)
+    if word not in {"service", "container"} or not owner:
+        words = ["host", *sorted(_OWN[kind]), "service:NAME", "container:NAME"]
+        context.faults.add(f"unknown {kind} '{text}'", source, suggestion(text, words) or f"one of {', '.join(words)}")
+        return None
+    context.check_target(word, owner, f"container '{name}' shares the {kind} namespace of", source)
+    target = context.key_of(word, owner)
+    if target and not _goes_in_a_circle(name, kind, source, context):
+        holder = context.parts[target]
+        if not (holder.command or holder.entrypoint) and (part.command or part.entrypoint):
+            message = f"container '{target}' has no command, and so no {kind} namespace; '{name}' gets its own"
+            context.faults.warn(message, source, f"give '{target}' a command")
+            return None
+    return SharedNamespace(kind, context.reference(word, owner), source)
+
+
+def _goes_in_a_circle(name: str, kind: str, source: Source, context: Context) -> bool:
+    """Whether the namespace's owner is sought in a circle; told at the first of it in the file."""
+    path = [name]
+    while step := _next(path[-1], kind, context):
+        if step == name:
+            if name == min(path, key=list(context.parts).index):
+                message = f"{kind} goes in a circle: {' -> '.join([*path, name])}"
+                context.faults.add(message, source, "one of them needs a namespace of its own")
+            return True
+        if step in path:
+            return True
+        path.append(step)
+    return False
+
+
+def _next(name: str, kind: str, context: Context) -> str | None:
+    word, colon, owner = str(getattr(context.parts[name], kind) or "").partition(":")
+    return context.key_of(word, owner) if colon else None

@@ -1,0 +1,83 @@
+"""What the watcher writes into its log: a line for each reconcile that did or met something, and each fault once."""
+
+from __future__ import annotations
+
+from structlog.typing import FilteringBoundLogger
+
+from reconciler.errors import Problem
+from reconciler.plan import text
+from reconciler.plan.plan import counted, owner_of
+from reconciler.watch.keeper import Keeper, Round
+
+_MOST_LINES = 20
+
+
+class Journal:
+    """Writes to ``logger`` what happens to the keeper's stacks."""
+
+    def __init__(self, logger: FilteringBoundLogger, keeper: Keeper) -> None:
+        self._logger = logger
+        self._keeper = keeper
+        self._faults: dict[str, tuple[Problem, ...]] = {}
+        self._warnings: set[str] = set()
+        self._held: tuple[tuple[str, str], ...] = ()
+        self._directory_faults: dict[str, str] = {}
+
+    def round(self, done: Round, cause: str, writer: str = "") -> None:
+        """One reconcile; ``writer`` is who changed nftables last."""
+        facts = {"cause": cause, "milliseconds": round(done.seconds * 1000, 1)}
+        if done.changes:
+            lines = [text.done_line(change) for change in text.shown(done.changes)]
+            self._logger.info(
+                "reconciled",
+                **facts,
+                stacks=sorted({owner_of(change) for change in done.changes}),
+                **counted(done.changes),
+                healed=done.healed,
+                changes=lines[:_MOST_LINES] + ([f"… {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []),
+            )
+        elif not done.problems:
+            self._logger.debug("nothing to do", **facts, full=done.full)
+        for problem in done.problems:
+            self._logger.error("failed", **facts, problem=str(problem), undone=done.undone)
+        for fight in done.fights:
+            seconds = round(fight.until - self._keeper.now(), 1)
+            self._logger.warning(
+                "fight: another program undoes this again and again",
+                object=fight.key.name,
+                what=fight.description,
+                times=fight.times,
+                stack=fight.owner,
+                waiting_seconds=seconds,
+                **({"last_nftables_writer": writer} if writer else {}),
+            )
+        self._once()
+
+    def manifests(self) -> None:
+        """Faults of files that are new, and those that are gone."""
+        found = self._keeper.manifests.problems()
+        for path, problems in found.items():
+            if self._faults.get(path) != problems:
+                for problem in problems:
+                    self._logger.error("manifest cannot be used", file=path, problem=str(problem))
+        for path in self._faults.keys() - found.keys():
+            self._logger.info("manifest is well again", file=path)
+        self._faults = found
+        faults = {each.path: each.fault for each in self._keeper.manifests.directories.values() if each.fault}
+        for path, fault in faults.items():
+            if self._directory_faults.get(path) != fault:
+                self._logger.error("directory cannot be read; its stacks stay", directory=path, problem=fault)
+        self._directory_faults = faults
+
+    def _once(self) -> None:
+        """What would be the same again and again."""
+        manifests = self._keeper.manifests.stacks().values()
+        warnings = {str(each) for each in self._keeper.warnings}
+        warnings |= {str(each) for manifest in manifests for each in manifest.warnings}
+        for warning in sorted(warnings - self._warnings):
+            self._logger.warning("warning", problem=warning)
+        self._warnings = warnings
+        held = self._keeper.decision.held
+        for path, reason in held if held != self._held else ():
+            self._logger.warning("stacks without a manifest are kept", directory=path, reason=reason)
+        self._held = held

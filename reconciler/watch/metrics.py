@@ -1,0 +1,158 @@
+"""Prometheus metrics, served from the watcher's own loop to a Unix socket or to 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from reconciler.agent.loop import READ, WRITE, Loop
+from reconciler.errors import NetapplyError
+from reconciler.plan.plan import action_of
+from reconciler.watch.keeper import Keeper, Round
+
+_LONGEST_REQUEST = 8192
+_MOST_CLIENTS = 32
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """What a monitoring system asks for."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._rounds = Counter("netapply_reconciles", "Reconciles by result", ["result"], registry=registry)
+        self._seconds = Histogram(
+            "netapply_reconcile_seconds", "Duration of reconciles", buckets=_BUCKETS, registry=registry
+        )
+        self._changes = Counter("netapply_changes", "Changes made on the host", ["action"], registry=registry)
+        self._healed = Counter("netapply_healed", "Changes that put back what others had changed", registry=registry)
+        self._fights = Counter("netapply_fights", "Objects that others undid again and again", registry=registry)
+        self._stacks = Gauge("netapply_stacks", "Watched stacks by state", ["state"], registry=registry)
+        self._broken = Gauge("netapply_broken_manifests", "Manifests that cannot be used", registry=registry)
+
+    def count(self, done: Round) -> None:
+        """One reconcile."""
+        result = "error" if done.problems else "changed" if done.changes else "unchanged"
+        self._rounds.labels(result).inc()
+        self._seconds.observe(done.seconds)
+        for change in done.changes:
+            self._changes.labels(action_of(change)).inc()
+        self._healed.inc(done.healed)
+        self._fights.inc(len(done.fights))
+
+    def text(self, keeper: Keeper) -> bytes:
+        """All of it, in Prometheus' text format."""
+        names = keeper.manifests.stacks()
+        bad = sum(1 for name in names if keeper.is_pending(name) or (name in keeper.records and keeper.records[name].error))
+        self._stacks.labels("in sync").set(len(names) - bad)
+        self._stacks.labels("out of sync").set(bad)
+        self._broken.set(len(keeper.manifests.problems()))
+        return generate_latest(self.registry)
+
+
+class MetricsServer:
+    """Answers every HTTP request with the metrics. ``place``: ``unix:PATH`` or ``127.0.0.1:PORT``."""
+
+    def __init__(self, loop: Loop, place: str, metrics: Metrics, keeper: Keeper) -> None:
+        self._loop = loop
+        self._metrics = metrics
+        self._keeper = keeper
+        self._path = place.removeprefix("unix:") if place.startswith("unix:") else ""
+        self._clients: dict[socket.socket, bytes] = {}
+        self._listener = _unix_listener(self._path) if self._path else _tcp_listener(place)
+        self._listener.settimeout(0)
+        loop.watch(self._listener, READ, self._accept)
+
+    def close(self) -> None:
+        """Stop serving."""
+        for client in list(self._clients):
+            self._drop(client)
+        self._loop.forget(self._listener)
+        self._listener.close()
+        if self._path:
+            Path(self._path).unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError):
+            client, _ = self._listener.accept()
+            client.settimeout(0)
+            if len(self._clients) >= _MOST_CLIENTS:
+                # One that never asks must not keep others away.
+                self._drop(next(iter(self._clients)))
+            self._clients[client] = b""
+            self._loop.watch(client, READ, lambda: self._receive(client))
+
+    def _receive(self, client: socket.socket) -> None:
+        try:
+            block = client.recv(4096)
+        except OSError:
+            block = b""
+        request = self._clients[client] + block
+        if not block or len(request) > _LONGEST_REQUEST:
+            self._drop(client)
+        elif b"\r\n\r\n" in request or b"\n\n" in request:
+            self._clients[client] = self._answer(request)
+            self._loop.watch(client, WRITE, lambda: self._send(client))
+        else:
+            self._clients[client] = request
+
+    def _answer(self, request: bytes) -> bytes:
+        if not request.startswith((b"GET ", b"HEAD ")):
+            return b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        body = self._metrics.text(self._keeper)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE_LATEST}\r\nContent-Length: {len(body)}\r\n"
+        return head.encode() + b"Connection: close\r\n\r\n" + (body if request.startswith(b"GET ") else b"")
+
+    def _send(self, client: socket.socket) -> None:
+        try:
+            rest = self._clients[client]
+            self._clients[client] = rest[client.send(rest) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._clients[client] = b""
+        if not self._clients[client]:
+            self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        del self._clients[client]
+        self._loop.forget(client)
+        client.close()
+
+
+def _unix_listener(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        if Path(path).is_socket():
+            Path(path).unlink()
+        previous = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(previous)
+        listener.listen(8)
+    except OSError as error:
+        listener.close()
+        raise NetapplyError.of(f"--metrics unix:{path}: {error.strerror or error}") from None
+    return listener
+
+
+def _tcp_listener(place: str) -> socket.socket:
+    address, _, port = place.rpartition(":")
+    if address not in {"127.0.0.1", "[::1]"} or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port
+        raise NetapplyError.of(f"--metrics {place}: neither unix:PATH nor 127.0.0.1:PORT")
+    family = socket.AF_INET6 if address == "[::1]" else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.strip("[]"), int(port)))
+        listener.listen(8)
+    except OSError as error:
+        listener.close()
+        raise NetapplyError.of(f"--metrics {place}: {error.strerror or error}") from None
+    return listener

@@ -1,0 +1,143 @@
+"""What the kernel does not speak of: settings, and iptables' legacy tables. Looked at again and again, cheaply."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.kernel import namespaces, sysctl
+from reconciler.kernel.host import Host
+from reconciler.resources.sysctl import Sysctl
+from reconciler.state import State
+from reconciler.watch.hints import Hints
+
+_SHARE = 0.0005
+"""Of one processor that a poll may take."""
+
+_LEAST, _LEAST_IN_SANDBOXES = 1.0, 2.0
+
+
+class Pace:
+    """When a poll is due: every ``least`` seconds, and so seldom that it takes no more than its share."""
+
+    def __init__(self, least: float, share: float = _SHARE) -> None:
+        self._least = least
+        self._share = share
+        self.due = 0.0
+
+    def took(self, seconds: float, now: float) -> None:
+        """It was done just now."""
+        self.due = now + max(self._least, seconds / self._share)
+
+
+class Polls:
+    """All of them, each when it is due."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._legacy: str | None = None
+        self._common, self._sandboxes = Pace(_LEAST), Pace(_LEAST_IN_SANDBOXES)
+        self.files = Pace(_LEAST)
+
+    @property
+    def next(self) -> float:
+        """When to look again."""
+        return min(self._common.due, self._sandboxes.due, self.files.due)
+
+    def look(self, state: State, hints: Hints) -> None:
+        """Compare what is due with ``state``, the host as it should be."""
+        if self._common.due <= time.monotonic():
+            began = time.monotonic()
+            digest = legacy_tables()
+            if self._legacy not in {None, digest}:
+                hints.add("iptables' legacy tables changed")
+            self._legacy = digest
+            settings(self._host, state, hints, sandboxes=False)
+            self._common.took(time.monotonic() - began, time.monotonic())
+        if self._sandboxes.due <= time.monotonic():
+            began = time.monotonic()
+            settings(self._host, state, hints, sandboxes=True)
+            self._sandboxes.took(time.monotonic() - began, time.monotonic())
+
+
+def settings(host: Host, state: State, hints: Hints, *, sandboxes: bool) -> None:
+    """Compare settings of ours with what they should be: the host's, or those inside the ``sandboxes``."""
+    with namespaces.elsewhere():
+        place = ""
+        for resource in _settings(state, sandboxes=sandboxes):
+            if resource.namespace != place:
+                try:
+                    namespaces.enter_path(host.namespace_path(resource.namespace))
+                except OSError:
+                    continue
+                place = resource.namespace
+            value = sysctl.read(resource.name)
+            if value is not None and " ".join(value.split()) != resource.value:
+                hints.add(f"setting {resource.name} changed", sandbox=resource.namespace)
+
+
+def _settings(state: State, *, sandboxes: bool) -> Iterator[Sysctl]:
+    found = [each for each in state if isinstance(each, Sysctl) and bool(each.namespace) == sandboxes]
+    yield from sorted(found, key=lambda each: each.namespace)
+
+
+_FAMILIES = (
+    # Where the names stand, family and level of the socket, where an entry has its two offsets and where its head
+    # ends (linux/netfilter_ipv4/ip_tables.h and its IPv6 twin).
+    ("/proc/thread-self/net/ip_tables_names", socket.AF_INET, socket.IPPROTO_IP, 88, 112),
+    ("/proc/thread-self/net/ip6_tables_names", socket.AF_INET6, socket.IPPROTO_IPV6, 140, 168),
+)
+_GET_INFO, _GET_ENTRIES = 64, 65
+_INFO_LENGTH, _SIZE = 84, 80
+_ENTRIES_HEADER = 40
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def legacy_tables() -> str:
+    """A digest of the rules in iptables' legacy tables of this namespace, without their counters; makes no table."""
+    total = hashlib.blake2b(digest_size=16)
+    for names, family, level, offsets, head in _FAMILIES:
+        try:
+            tables = sorted(Path(names).read_text(encoding="ascii").split())
+        except OSError:
+            continue
+        if not tables:
+            continue
+        with socket.socket(family, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as asking:
+            for table in tables:
+                # A table that changes its size between the two questions is another one the next time.
+                with suppress(OSError):
+                    total.update(table.encode() + _rules(asking, level, table, offsets, head))
+    return total.hexdigest()
+
+
+def _rules(asking: socket.socket, level: int, table: str, offsets: int, head: int) -> bytes:
+    name = table.encode().ljust(32, b"\0")
+    info = _ask(asking, level, _GET_INFO, name.ljust(_INFO_LENGTH, b"\0"))
+    size = struct.unpack_from("=I", info, _SIZE)[0]
+    question = (name + struct.pack("=I", size)).ljust(_ENTRIES_HEADER + size, b"\0")
+    rules = bytearray(_ask(asking, level, _GET_ENTRIES, question)[_ENTRIES_HEADER:])
+    position = 0
+    while position + head <= len(rules):
+        # Behind the offsets: where it was reached from, which means nothing outside the kernel, and two counters.
+        rules[position + offsets + 4 : position + head] = bytes(head - offsets - 4)
+        step = struct.unpack_from("=H", rules, position + offsets + 2)[0]
+        position += max(step, head)
+    return bytes(rules)
+
+
+def _ask(asking: socket.socket, level: int, option: int, question: bytes) -> bytes:
+    """getsockopt(2) with a question in the buffer, which Python's own does not send."""
+    buffer = ctypes.create_string_buffer(question, len(question))
+    length = ctypes.c_uint(len(question))
+    if _libc.getsockopt(asking.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return buffer.raw[: length.value]

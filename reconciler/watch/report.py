@@ -1,0 +1,107 @@
+"""What ``netapply status`` says of the running watcher."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.errors import Problem
+from reconciler.watch.keeper import Keeper, StackRecord
+
+
+def document(keeper: Keeper, started: float, rounds: int) -> dict[str, Any]:
+    """As plain data; ``started`` is seconds since the epoch."""
+    manifests = keeper.manifests
+    held = dict(keeper.decision.held) if keeper.policy.prune else {}
+    return {
+        "format_version": 1,
+        "pid": os.getpid(),
+        "started": _instant(started),
+        "reconciles": rounds,
+        "directories": [
+            {
+                "path": directory.path,
+                "manifests": len(directory.files),
+                "error": directory.fault or None,
+                "held": held.get(directory.path),
+            }
+            for directory in manifests.directories.values()
+        ],
+        "stacks": list(_stacks(keeper)),
+        "manifest_errors": [
+            {"file": path, "problems": [_problem(problem) for problem in problems]}
+            for path, problems in sorted(manifests.problems().items())
+        ],
+        "fights": [
+            {"kind": str(fight.key.kind), "name": fight.key.name, "what": fight.description, "times": fight.times}
+            for fight in keeper.fights.all(time.monotonic())
+        ],
+    }
+
+
+def _stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
+    broken = keeper.manifests.problems()
+    for name in sorted(keeper.manifests.stacks()):
+        record = keeper.records.get(name, StackRecord())
+        file = keeper.manifests.file_of(name)
+        problems = broken.get(file, ()) or record.error
+        state, reason = _state(keeper, name, record, is_broken=file in broken)
+        yield {
+            "name": name,
+            "file": file,
+            "state": state,
+            "reason": reason or None,
+            "last_error": [_problem(problem) for problem in problems] or None,
+            "last_apply": _instant(record.applied_time) if record.applied_time else None,
+            "healed": record.healed,
+        }
+
+
+def _state(keeper: Keeper, name: str, record: StackRecord, *, is_broken: bool) -> tuple[str, str]:
+    if keeper.fights.stack_waits(name, time.monotonic()):
+        return "out of sync", "another program undoes what is healed"
+    if record.error:
+        return "out of sync", record.error[0].message
+    if keeper.is_pending(name):
+        return "out of sync", "not applied yet"
+    if is_broken:
+        return "in sync", "its manifest is broken; the last good one is kept"
+    return "in sync", ""
+
+
+def is_well(status: dict[str, Any]) -> bool:
+    """Whether every stack is as its manifest says, and every manifest and directory is good."""
+    directories = all(not each["error"] and not each["held"] for each in status["directories"])
+    stacks = all(each["state"] == "in sync" for each in status["stacks"])
+    return directories and stacks and not status["manifest_errors"] and not status["fights"]
+
+
+def render(status: dict[str, Any]) -> str:
+    """For people."""
+    lines = [f"watcher: process {status['pid']}, since {status['started']}, {status['reconciles']} reconciles"]
+    for directory in status["directories"]:
+        word = directory["error"] or directory["held"]
+        lines.append(f"  {directory['path']}: {directory['manifests']} manifests{f'; {word}' if word else ''}")
+    width = max((len(stack["name"]) for stack in status["stacks"]), default=0)
+    for stack in status["stacks"]:
+        reason = f" ({stack['reason']})" if stack["reason"] else ""
+        applied = stack["last_apply"] or "never"
+        line = f"{stack['name']:{width}}  {stack['state']}{reason}; last applied {applied}; healed {stack['healed']}"
+        lines.append(line)
+    for broken in status["manifest_errors"]:
+        lines += [problem["text"] for problem in broken["problems"]]
+    for fight in status["fights"]:
+        lines.append(f"fight: {fight['name']} ({fight['what']}) was undone {fight['times']} times")
+    return "\n".join([*lines, ""])
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    source = str(problem.source) if problem.source else None
+    return {"source": source, "message": problem.message, "hint": problem.hint or None, "text": str(problem)}
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

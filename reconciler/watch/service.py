@@ -1,0 +1,286 @@
+"""The watcher: one thread, one loop. Events give hints, hints are gathered for a moment, then the keeper reconciles."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from reconciler.agent.control import ControlServer
+from reconciler.agent.loop import READ, Loop
+from reconciler.kernel import agent_control
+from reconciler.kernel.host import PINNED, Host
+from reconciler.kernel.machine import Machine
+from reconciler.watch import report
+from reconciler.watch.agenda import Agenda, Item
+from reconciler.watch.alone import SOCKET_FILE, become_watcher, resign
+from reconciler.watch.folders import Folders, folders_of
+from reconciler.watch.hints import Hints
+from reconciler.watch.journal import Journal
+from reconciler.watch.keeper import Keeper, Policy, Round
+from reconciler.watch.kernel_events import FirewallEvents, RouteEvents
+from reconciler.watch.manifests import Manifests
+from reconciler.watch.metrics import Metrics, MetricsServer
+from reconciler.watch.notify import Supervisor
+from reconciler.watch.polls import Pace, Polls
+from reconciler.watch.processes import Processes
+
+_KERNEL_PAUSE = 0.004
+"""Seconds that events of the kernel are gathered: what one command does comes within a few milliseconds."""
+
+_FILES_QUIET, _FILES_LONGEST = 0.05, 0.25
+"""Files are read when nothing happened for so long, or at last after so long."""
+
+_BUSY_PAUSE = 0.05
+_FILES_POLL, _FILES_POLL_UNWATCHED = 30.0, 2.0
+_LOOK_SHARE, _LOOK_LEAST = 0.001, 30.0
+_LONGEST_BREAK = 10.0
+"""After a look that found nothing come breaks, at most this many times as long as the look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to watch. ``interval``: seconds between looks at everything, None: as often as costs next to nothing."""
+
+    directories: tuple[str, ...]
+    policy: Policy = field(default_factory=Policy)
+    interval: float | None = None
+    metrics: str = ""
+
+
+class Service:
+    """Watches until stopped. The calling thread stands in the host's network namespace."""
+
+    def __init__(self, host: Host, machine: Machine, settings: Settings, logger: FilteringBoundLogger) -> None:
+        self._host = host
+        self._settings = settings
+        self._log = logger
+        self._supervisor = Supervisor()
+        self._manifests = Manifests(settings.directories, os.environ)
+        self._keeper = Keeper(machine, self._manifests, settings.policy, lambda _step: self._supervisor.alive())
+        self._journal = Journal(logger, self._keeper)
+        self._metrics = Metrics()
+        self._polls = Polls(host)
+        self._hints = Hints()
+        self._started = time.time()
+        self._rounds = 0
+        self._quiet_until = 0.0
+        self._breaks = 0.0
+        self._files_deadline = 0.0
+        self._look_pace = Pace(_LOOK_LEAST, _LOOK_SHARE)
+
+    def once(self) -> bool:
+        """Read the manifests and make the host like them; whether all is well."""
+        self._manifests.scan()
+        self._keeper.changed(self._manifests.stacks())
+        hints = Hints()
+        hints.add_timer("once", full=True)
+        self._journal.manifests()
+        while True:
+            done = self._keeper.reconcile(hints)
+            if done.busy:
+                time.sleep(_BUSY_PAUSE)
+                continue
+            self._journal.round(done, "once")
+            # Stacks go in a round of their own; and whatever was done is looked at again.
+            if done.problems or not done.changes:
+                break
+        faulty = [directory for directory in self._manifests.directories.values() if directory.fault]
+        return not (done.problems or faulty or self._manifests.problems() or self._keeper.decision.held)
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises NetapplyError where another watcher is at work."""
+        lock = become_watcher(self._host, f"watching {' '.join(self._settings.directories)}")
+        try:
+            with ExitStack() as closing:
+                self._open(closing)
+                self._log.info("watching", directories=list(self._settings.directories), pid=os.getpid())
+                self._hints.add_timer("start", full=True)
+                self._agenda.set(Item.FILES, 0.0)
+                self._agenda.set(Item.HINTS, 0.0)
+                self._loop.run()
+                self._supervisor.say("STOPPING=1")
+        finally:
+            resign(self._host, lock)
+        self._log.info("stopped")
+
+    def _open(self, closing: ExitStack) -> None:
+        _allow_many_descriptors()
+        self._loop = loop = Loop(self._on_error)
+        self._agenda = Agenda(loop, self._turn)
+        closing.callback(loop.close)
+        closing.callback(signal.set_wakeup_fd, -1)
+        loop.stop_on(signal.SIGTERM, signal.SIGINT)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_later(0, self._on_hangup))
+        control = ControlServer(loop, str(self._host.run), {"status": self._status}, SOCKET_FILE)
+        closing.callback(control.close)
+        if self._settings.metrics:
+            server = MetricsServer(loop, self._settings.metrics, self._metrics, self._keeper)
+            closing.callback(server.close)
+        self._routes, self._firewall = RouteEvents(self._host), FirewallEvents()
+        for source in (self._routes, self._firewall):
+            closing.callback(source.close)
+            loop.watch(source, READ, self._reader(source))
+        self._folders, self._pins = Folders(), Folders()
+        for folders, happened in ((self._folders, self._on_file), (self._pins, self._on_pin)):
+            closing.callback(folders.close)
+            loop.watch(folders, READ, happened)
+        self._processes = Processes(loop, self._on_end)
+        closing.callback(self._processes.close)
+
+    def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return report.document(self._keeper, self._started, self._rounds)
+
+    def _reader(self, source: RouteEvents | FirewallEvents) -> Callable[[], None]:
+        def read() -> None:
+            source.read(self._hints)
+            self._soon()
+
+        return read
+
+    def _on_file(self) -> None:
+        self._folders.drain()
+        now = time.monotonic()
+        if self._files_deadline < now:
+            self._files_deadline = now + _FILES_LONGEST
+        self._agenda.set(Item.FILES, min(now + _FILES_QUIET, self._files_deadline))
+
+    def _on_pin(self) -> None:
+        self._pins.drain()
+        self._hints.add("named namespaces changed", full=True)
+        self._soon()
+
+    def _on_end(self, what: str) -> None:
+        # With the agent go names and held ports of every stack.
+        self._hints.add(f"{what} ended", full=what == "agent")
+        self._soon()
+
+    def _on_hangup(self) -> None:
+        self._supervisor.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._keeper.retry_now()
+        self._hints.add_timer("SIGHUP", full=True)
+        self._agenda.set(Item.FILES, 0.0)
+        self._agenda.set(Item.HINTS, 0.0)
+
+    def _soon(self) -> None:
+        if self._hints:
+            self._agenda.hasten(Item.HINTS, max(time.monotonic() + _KERNEL_PAUSE, self._quiet_until))
+
+    def _turn(self) -> None:
+        """Do what is due."""
+        self._supervisor.alive()
+        if self._agenda.take(Item.FILES):
+            self._read_manifests(thorough=True)
+        if self._agenda.take(Item.POLL):
+            self._poll()
+        if self._agenda.take(Item.PUT_OFF):
+            self._hints.add_timer("what was put off")
+            self._agenda.set(Item.HINTS, 0.0)
+        if self._agenda.take(Item.LOOK):
+            self._hints.add_timer("interval", full=True)
+            self._agenda.set(Item.HINTS, 0.0)
+        if self._agenda.take(Item.HINTS) and self._hints:
+            self._reconcile()
+        self._agenda.turned()
+
+    def _poll(self) -> None:
+        observation = self._keeper.observation
+        if observation is not None:
+            self._polls.look(observation.state, self._hints)
+            self._soon()
+        if self._polls.files.due <= time.monotonic():
+            self._read_manifests(thorough=False)
+        self._agenda.set(Item.POLL, self._polls.next)
+
+    def _read_manifests(self, *, thorough: bool) -> None:
+        """Read what changed; again when a folder is watched anew, for what happened before that was not heard."""
+        began = time.monotonic()
+        changed = self._manifests.scan(thorough=thorough)
+        while self._folders.watch(self._folders_wanted()):
+            changed |= self._manifests.scan(thorough=True)
+        now = time.monotonic()
+        self._polls.files = Pace(_FILES_POLL if self._folders.complete else _FILES_POLL_UNWATCHED)
+        self._polls.files.took(now - began, now)
+        self._journal.manifests()
+        if changed:
+            self._keeper.changed(changed)
+            self._hints.add_timer(f"manifest of {', '.join(sorted(changed)[:5])}")
+            self._agenda.set(Item.HINTS, 0.0)
+
+    def _folders_wanted(self) -> set[str]:
+        directories = set(self._manifests.directories)
+        return {*directories, *folders_of({*self._manifests.read_files(), *directories})}
+
+    def _reconcile(self) -> None:
+        hints, self._hints = self._hints, Hints()
+        done = self._keeper.reconcile(hints)
+        now = time.monotonic()
+        if done.busy:
+            self._hints = hints
+            self._agenda.set(Item.HINTS, now + _BUSY_PAUSE)
+            return
+        self._rounds += 1
+        self._metrics.count(done)
+        self._journal.round(done, hints.cause, self._firewall.last_writer)
+        self._pause(hints, done, now)
+        put_off = self._keeper.next_due()
+        if put_off is not None:
+            self._agenda.set(Item.PUT_OFF, put_off)
+        self._follow(done)
+        if self._rounds == 1:
+            self._ready()
+        elif "SIGHUP" in hints.causes:
+            self._supervisor.say("READY=1")
+
+    def _pause(self, hints: Hints, done: Round, now: float) -> None:
+        """Who looks without finding anything takes breaks that grow, so that a storm costs a part of the time only."""
+        did = bool(done.changes or done.undone or done.problems)
+        self._breaks = 0.0 if did else min(self._breaks + 1.0, _LONGEST_BREAK)
+        self._quiet_until = now + self._breaks * done.seconds if hints.drift else now
+        if done.full:
+            self._look_pace.took(done.seconds, now)
+            interval = self._settings.interval
+            self._agenda.set(Item.LOOK, self._look_pace.due if interval is None else now + interval)
+
+    def _follow(self, done: Round) -> None:
+        """Hear what is new, and look once more after a change: whatever others did meanwhile is seen then."""
+        self._pins.watch([str(PINNED)])
+        if done.changes or done.full:
+            for sandbox in self._routes.hear():
+                self._hints.add("new sandbox", sandbox=sandbox)
+        if done.changes:
+            self._hints.add("own changes")
+        observation = self._keeper.observation
+        if observation is not None:
+            running = {f"command of {name}": each.pid for name, each in observation.runtimes.items() if each.pid}
+            agent = agent_control.status(self._host.run)
+            self._processes.watch(running | ({"agent": agent.pid} if agent else {}))
+        self._soon()
+
+    def _ready(self) -> None:
+        self._agenda.set(Item.POLL, time.monotonic())
+        self._supervisor.say("READY=1", f"STATUS=watching {' '.join(self._settings.directories)}")
+        # What was imported and read stays; only what comes and goes is looked through for garbage.
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+    def _on_error(self, error: BaseException) -> None:
+        self._log.error("internal error", exc_info=error)
+        self._hints.add_timer("an internal error", full=True)
+        self._agenda.set(Item.HINTS, time.monotonic() + 1.0)
+        self._agenda.turned()
+
+
+def _allow_many_descriptors() -> None:
+    """One for each running command; the usual 1024 are for programs that use select(2)."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
