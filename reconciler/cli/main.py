@@ -25,6 +25,7 @@ _COMMANDS = {
     "exec": "execute",
     "logs": "logs",
     "config": "config",
+    "graph": "graph",
     "schema": "schema",
     "watch": "watch",
     "status": "status",

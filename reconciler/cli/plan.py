@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import options, session
+from reconciler.cli import options, rendering, session
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope
 
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 @click.option(
     "--commands", "as_commands", is_flag=True, help="As the command lines of ip, nft or iptables and sysctl that do it."
 )
-@options.json_format
+@rendering.detail
+@rendering.plan_format
 @click.pass_obj
 def command(
     settings: Settings,
@@ -42,30 +42,30 @@ def command(
     adopt: bool,
     no_host_rule: bool,
     as_commands: bool,
+    detail: bool,
 ) -> int:
     """Show what `up` would change, and change nothing. Exit 0: nothing to do, 2: changes, 1: error."""
     if as_commands and output_format != "text":
         raise click.UsageError(f"--commands are lines for a shell; leave --format {output_format} away")
     manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
-    return show(settings, scope, "commands" if as_commands else output_format)
+    return show(settings, scope, "commands" if as_commands else output_format, detail=detail)
 
 
-def show(settings: Settings, scope: Scope, output_format: str) -> int:
+def show(settings: Settings, scope: Scope, output_format: str, *, detail: bool = False) -> int:
     """Plan for a scope and print it; the exit code of ``plan``."""
-    from reconciler.plan import document, text  # noqa: PLC0415  # only what this run prints is imported
-    from reconciler.reconcile import make_plan  # noqa: PLC0415  # as above
+    from reconciler.reconcile import make_plan  # noqa: PLC0415  # --help must not pay for it
 
     with session.machine_of(settings, writing=False) as machine:
         observation = machine.observe(scope.host_ports)
-        plan, _ = make_plan(scope, observation)
+        plan, wanted = make_plan(scope, observation)
     session.show_warnings(session.warnings_of(scope, plan))
-    if output_format == "json":
-        click.echo(json.dumps(document.document(plan, sorted(scope.stacks)), indent=2))
-    elif output_format == "commands":
+    if output_format == "commands":
         click.echo(_commands(plan, observation, machine.host), nl=False)
     else:
-        click.echo(text.render(plan), nl=False)
+        before, after = observation.state, wanted
+        shown = rendering.rendered(plan, before, after, scope.stacks, output_format, detail=detail)
+        click.echo(shown, nl=False, color=rendering.has_colour())
     return 2 if plan.steps else 0
 
 

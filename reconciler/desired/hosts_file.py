@@ -8,7 +8,7 @@ from reconciler.desired.links import ResolvedLink
 from reconciler.desired.members import Member
 from reconciler.desired.process import hostname_of
 from reconciler.desired.subnet import text
-from reconciler.desired.wired import Wired
+from reconciler.desired.wired import Wired, by_priority
 from reconciler.errors import Problem
 from reconciler.manifest.model import HOST_GATEWAY
 from reconciler.observation import Facts
@@ -44,7 +44,7 @@ def _own_lines(wired: Wired) -> Iterator[str]:
     hostname = hostname_of(wired.spec)
     names = " ".join(dict.fromkeys([hostname, hostname.partition(".")[0]]))
     # Programs look their own name up; one without a network finds itself at home.
-    addresses = [address for member in wired.members for address in _bare(member)] or ["127.0.0.1"]
+    addresses = [address for member in by_priority(wired.members) for address in _bare(member)] or ["127.0.0.1"]
     for address in addresses:
         yield f"{address} {names}"
 
@@ -72,7 +72,7 @@ def host_addresses(wired: Wired) -> Iterable[str]:
     """The host as the container sees it: its gateway on the first network where that is the host's, in each family."""
     if not wired.own:
         return ("127.0.0.1",)
-    return next((found for member in wired.members if (found := tuple(_host_on(member)))), ())
+    return next((found for member in by_priority(wired.members) if (found := tuple(_host_on(member)))), ())
 
 
 def _host_on(member: Member) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.desired.known import Known
-from reconciler.desired.wired import Wired
+from reconciler.desired.wired import Wired, by_priority
 from reconciler.errors import Problem
 from reconciler.manifest.model import Container, Link
 from reconciler.resources.process import Process, process_key
@@ -80,7 +80,7 @@ def _to_targets(
 
 
 def _shared_addresses(client: Wired, places: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    shared = [address for member in client.members for address in places.get(member.network.name, ())]
+    shared = [address for member in by_priority(client.members) for address in places.get(member.network.name, ())]
     return tuple(sorted(dict.fromkeys(shared), key=lambda address: ":" in address))
 
 

@@ -56,6 +56,11 @@ def in_order(members: Iterable[Member], family: int, known: Known) -> list[Membe
     return sorted((member for member in members if family in member.addresses), key=preference)
 
 
+def by_priority(members: Iterable[Member]) -> list[Member]:
+    """Docker's order by the manifest alone: what is written into files must not depend on what leads out now."""
+    return sorted(members, key=_preference)
+
+
 def _preference(member: Member) -> tuple[tuple[bool, int, bool], str]:
     attachment, network = member.attachment, member.network
     return (not attachment.gateway, -attachment.gw_priority, network.internal), network.name

@@ -88,6 +88,7 @@ def layout(topology: Topology) -> Layout:
             found = [_box(number, topology.containers[number], column, y) for column, number in row]
             boxes += found
             y += max((box.height for box in found), default=0) + GAP
+        y += 0 if lane else GAP
         lanes.append(_lane(place, topology, lane_y, y - lane_y))
         y += GAP
     return Layout(width, y, tuple(lanes), tuple(boxes), tuple(_wires(topology, lanes, boxes)))

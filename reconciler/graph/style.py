@@ -9,7 +9,8 @@ SVG_STYLE: Final = """
   --lane: #f6f8fa; --box: #ffffff; --added: #1a7f37; --changed: #9a6700; --removed: #cf222e; }
 .topology text { fill: var(--text); }
 .topology .name { font-weight: bold; font-size: 13px; }
-.topology .note { font-weight: normal; font-size: 12px; }
+.topology .note { font-weight: normal; font-size: 12px; fill: var(--text); }
+.topology .over text { paint-order: stroke; stroke: var(--lane); stroke-width: 5px; stroke-linejoin: round; }
 .topology rect { stroke: var(--line); stroke-width: 1; }
 .topology .lane rect { fill: var(--lane); }
 .topology .apart rect { stroke-dasharray: 2 4; }

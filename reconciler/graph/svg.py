@@ -26,9 +26,9 @@ def picture(topology: Topology, *, linked: bool, style: str = "") -> str:
     parts = [head, *([f"<style>{style}</style>"] if style else [])]
     parts += [_linked(_lane(lane, plan), f"n{lane.number}", linked and lane.number is not None) for lane in plan.lanes]
     parts += [_wire(wire) for wire in plan.wires]
-    parts += [
-        _linked(_box(box, topology.containers[box.number]), f"c{box.number}", linked) for box in plan.boxes
-    ]
+    # After the wires, which run below the names of the lanes that they pass.
+    parts += [_linked(_name(lane), f"n{lane.number}", linked and lane.number is not None) for lane in plan.lanes]
+    parts += [_linked(_box(box, topology.containers[box.number]), f"c{box.number}", linked) for box in plan.boxes]
     return "\n".join([*parts, "</svg>"])
 
 
@@ -37,20 +37,20 @@ def text_of(value: str) -> str:
     return escape("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in value))
 
 
-def _linked(part: str, anchor: str, linked: bool) -> str:  # noqa: FBT001  # a choice of the caller's, passed on
+def _linked(part: str, anchor: str, linked: bool) -> str:  # a choice of the caller's, passed on
     return f'<a href="#{anchor}">{part}</a>' if linked else part
 
 
 def _lane(lane: Lane, plan: Layout) -> str:
     kind = "lane" if lane.number is not None else "lane apart"
-    parts = [
-        f'<g class="{kind} {lane.mark}">',
-        f'<rect x="{GAP // 2}" y="{lane.y}" width="{plan.width - GAP}" height="{lane.height}" rx="10"/>',
-        f'<text class="name" x="{GAP}" y="{lane.y + 25}">{text_of(lane.title)}',
-        *(f'<tspan class="note {note.mark}" dx="14">{text_of(note.text)}</tspan>' for note in lane.notes),
-        "</text></g>",
-    ]
-    return "".join(parts)
+    rectangle = f'<rect x="{GAP // 2}" y="{lane.y}" width="{plan.width - GAP}" height="{lane.height}" rx="10"/>'
+    return f'<g class="{kind} {lane.mark}">{rectangle}</g>'
+
+
+def _name(lane: Lane) -> str:
+    notes = (f'<tspan class="note {note.mark}" dx="14">{text_of(note.text)}</tspan>' for note in lane.notes)
+    text = f'<text class="name" x="{GAP}" y="{lane.y + 25}">{text_of(lane.title)}{"".join(notes)}</text>'
+    return f'<g class="over {lane.mark}">{text}</g>'
 
 
 def _box(box: Box, container: Container) -> str:

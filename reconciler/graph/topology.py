@@ -105,7 +105,11 @@ def topology(after: State, before: State | None = None, stacks: frozenset[str] |
         if stacks is None or name.partition("/")[0] in stacks
     ]
     allowances = [
-        Allowance(*ends, _either(new.allowances.get(ends), old.allowances.get(ends)), _mark(ends, old.allowances, new.allowances))
+        Allowance(
+            *ends,
+            _either(new.allowances.get(ends), old.allowances.get(ends)),
+            _mark(ends, old.allowances, new.allowances),
+        )
         for ends in sorted({*old.allowances, *new.allowances})
         if stacks is None or ends[0].partition("/")[0] in stacks
     ]
@@ -120,6 +124,21 @@ def topology(after: State, before: State | None = None, stacks: frozenset[str] |
         tuple(containers),
         tuple(allowances),
     )
+
+
+def marked(topology: Topology) -> Topology:
+    """The part of it that changes: the containers of which anything is marked, and the networks that they are on."""
+    containers = tuple(each for each in topology.containers if _is_marked(each))
+    used = {member.network for each in containers for member in each.members}
+    allowances = tuple(each for each in topology.allowances if each.mark is not Mark.SAME)
+    used |= {end for each in allowances for end in (each.network, each.target)}
+    found = tuple(each for each in topology.networks if each.mark is not Mark.SAME or each.identity in used)
+    return Topology(found, containers, allowances)
+
+
+def _is_marked(container: Container) -> bool:
+    marks = (container.mark, *(each.mark for each in container.members), *(each.mark for each in container.ports))
+    return any(mark is not Mark.SAME for mark in marks)
 
 
 def _wanted(view: NetworkView, stacks: frozenset[str] | None) -> bool:
@@ -194,7 +213,9 @@ def _container(name: str, old: _Picture, new: _Picture, differing: frozenset[tup
 
 
 def _members(old: Iterable[Place], new: Iterable[Place]) -> Iterator[Member]:
-    before, after = ({(each.network, each.seen.interface): _addresses(each) for each in places} for places in (old, new))
+    before, after = (
+        {(each.network, each.seen.interface): _addresses(each) for each in places} for places in (old, new)
+    )
     for place in sorted({*before, *after}):
         yield Member(*place, _either(after.get(place), before.get(place)), _mark(place, before, after))
 

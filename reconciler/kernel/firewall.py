@@ -71,6 +71,9 @@ class Firewall:
         self._iptables: Iptables | None = None
         self._decided: tuple[str, str] | None = None
         self._is_switching = False
+        self._remembered: FirewallSight | None = None
+        self.hears_changes = False
+        """Whether somebody calls ``forget`` at every change of others': then what was read is not read again."""
 
     @property
     def _library(self) -> Nftables:
@@ -93,8 +96,18 @@ class Firewall:
             self._iptables.close()
             self._iptables = None
 
+    def forget(self) -> None:
+        """Others changed rules, perhaps: the next look is a fresh one."""
+        self._remembered = None
+
     def observe(self) -> FirewallSight:
         """All policies of ours, and what foreign tables make necessary. Raises NetapplyError."""
+        if not self.hears_changes:
+            self._remembered = None
+        self._remembered = self._remembered or self._fresh()
+        return self._remembered
+
+    def _fresh(self) -> FirewallSight:
         self._decided = None
         look = self._look()
         others = foreign_rules.read(self._library)
@@ -105,6 +118,8 @@ class Firewall:
 
     def observe_policies(self) -> tuple[Resource, ...]:
         """The policies only, and the rules in foreign tables."""
+        if self.hears_changes and self._remembered:
+            return self._remembered.resources
         look = self._look()
         others = foreign_rules.read(self._library)
         return (*combined(look.chosen, look.other), *foreign.observed_accepts(others))
@@ -114,6 +129,7 @@ class Firewall:
 
         nftables makes them in one transaction, iptables each table in one commit.
         """
+        self._remembered = None
         pairs: list[Pair] = [(nftables.before_of(change), nftables.after_of(change)) for change in changes]
         if self._decided and not self._is_switching:
             self._write(self._decided[0], pairs)

@@ -35,6 +35,14 @@ class Machine:
         self.host = host
         self._firewall = Firewall(firewall_choice)
 
+    def hear_firewall(self) -> None:
+        """Somebody hears of every change of rules and calls ``forget_firewall``: they are read when that was so."""
+        self._firewall.hears_changes = True
+
+    def forget_firewall(self) -> None:
+        """Rules may have changed."""
+        self._firewall.forget()
+
     def observe(
         self, ports: frozenset[tuple[str, int]] = frozenset(), only: frozenset[str] | None = None
     ) -> Observation:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from reconciler.errors import Source
-from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.firewall.policy import NetworkPolicy
+from reconciler.plan.change import Change, Delete, Disruption, Update
 from reconciler.plan.headings import heading
 from reconciler.plan.plan import action_of, owner_of
 from reconciler.resources.address import Address
@@ -21,7 +22,6 @@ from reconciler.resources.router_rules import router_rules_key
 from reconciler.resources.shim import ShimRoute, shim_key
 from reconciler.resources.source_route import SourceRoute
 from reconciler.resources.sysctl import Sysctl
-from reconciler.firewall.policy import NetworkPolicy
 from reconciler.state import HOST_OWNER, Key, Kind, Resource
 
 _KIND_ORDER = {kind: place for place, kind in enumerate(Kind)}
@@ -73,7 +73,9 @@ def shown(changes: Iterable[Change]) -> tuple[Change, ...]:
     changes = tuple(changes)
     publishing = {owner_of(change) for change in changes if change.key.kind is Kind.PORT}
     return tuple(
-        change for change in changes if not (isinstance(resource_of(change), HeldPorts) and owner_of(change) in publishing)
+        change
+        for change in changes
+        if not (isinstance(resource_of(change), HeldPorts) and owner_of(change) in publishing)
     )
 
 

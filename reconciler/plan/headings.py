@@ -40,6 +40,8 @@ def heading(changes: Sequence[Change]) -> str:
         case RouterRules():
             settings = [each for each in others if isinstance(each, Sysctl)]
             return first.describe() + (f", {_settings(settings)}" if settings else "")
+        case NetworkPolicy():
+            return f"network policy: {first.describe()}"
         case _:
             return first.describe()
 

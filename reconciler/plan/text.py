@@ -47,9 +47,7 @@ def render(plan: Plan, exposed: Exposure | None = None, *, detail: bool = False,
 def summary(plan: Plan, *, detail: bool = False) -> str:
     """``3 to create, 1 to update, 0 to delete; no other connection is disturbed``: of the lines that are shown."""
     found = single(plan.changes) if detail else entries(plan.changes)
-    counts = ", ".join(
-        f"{count} to {action}" for action, count in counted(entry.first for entry in found).items()
-    )
+    counts = ", ".join(f"{count} to {action}" for action, count in counted(entry.first for entry in found).items())
     return f"{counts}; {disturbance(plan)}"
 
 

@@ -20,14 +20,17 @@ class Hints:
     sandboxes: set[str] = field(default_factory=set)
     interfaces: set[str] = field(default_factory=set)
     causes: dict[str, None] = field(default_factory=dict)
+    firewall: bool = False
+    """Whether rules may have changed."""
     drift: bool = False
     """Whether something on the host gave the hint, rather than a timer or a file."""
 
-    def add(self, cause: str, *, sandbox: str = "", interface: str = "", full: bool = False) -> None:
+    def add(self, cause: str, *, sandbox: str = "", interface: str = "", firewall: bool = False, full: bool = False) -> None:
         """One more; what happened, for the log, and where."""
         if len(self.causes) < _MOST_CAUSES:
             self.causes[cause] = None
         self.drift = True
+        self.firewall = self.firewall or firewall
         self.full = self.full or full
         if sandbox:
             self.sandboxes.add(sandbox)

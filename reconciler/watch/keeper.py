@@ -26,6 +26,7 @@ from reconciler.watch.backoff import Backoff, Fight, Fights, Restarts
 from reconciler.watch.hints import Hints
 from reconciler.watch.manifests import Manifests
 from reconciler.watch.planning import Attempt
+from reconciler.watch.putting_back import Dependents, plan_back
 
 Clock = Callable[[], float]
 PRUNE_AFTER = 1.0
@@ -95,6 +96,8 @@ class Keeper:
         self._applied: dict[str, Manifest] = {}
         self._missing_since: dict[str, float] = {}
         self._settled = False
+        self._dependents: Dependents | None = None
+        machine.hear_firewall()
 
     def changed(self, stacks: Iterable[str]) -> None:
         """The manifests of these stacks changed, came or went: what was put off for them is due at once."""
@@ -156,28 +159,45 @@ class Keeper:
 
     def _reconcile(self, hints: Hints) -> Round:
         manifests = self.manifests.stacks()
-        observation, is_same = self._look(hints, manifests)
-        if is_same and self._settled:
-            return Round()
+        last = self.observation
+        observation = self._look(hints, manifests)
+        is_steady = self._settled and last is not None and _relevant(observation) == _relevant(last)
+        if is_steady and last is not None:
+            if observation.state == last.state:
+                return Round()
+            observation = self._without_early_restarts(observation, manifests, self._clock())
+            return self._put_back(observation, last.state, manifests)
         self.observation = observation
+        self._dependents = None
         if HOST_OWNER in self.records:
             # It could be looked at.
             self._note_success(HOST_OWNER)
         return self._converge(observation, manifests)
 
-    def _look(self, hints: Hints, manifests: Mapping[str, Manifest]) -> tuple[Observation, bool]:
-        """The host as it is, and whether it is as it was."""
+    def _put_back(self, observation: Observation, wanted: State, manifests: dict[str, Manifest]) -> Round:
+        """Heal: manifests and facts are what they were, so what is wanted is so too, and only that is compared."""
+        self.observation = observation
+        self._dependents = self._dependents or Dependents(wanted)
+        plan = plan_back(observation, wanted, self._dependents)
+        attempt = Attempt(dict(manifests))
+        if not plan.steps:
+            self._settle(attempt, manifests)
+            return Round()
+        return self._conclude(plan, wanted, reconcile.apply(self.machine, plan, wanted, self._progress), attempt, manifests)
+
+    def _look(self, hints: Hints, manifests: Mapping[str, Manifest]) -> Observation:
+        """The host as it is."""
+        if hints.full or hints.firewall:
+            self.machine.forget_firewall()
         ports = Scope(frozenset(), tuple(manifests.values())).host_ports
         last = self.observation
         if hints.full or last is None:
-            found = self.machine.observe(ports)
-        else:
-            only = frozenset(hints.sandboxes | _containers_of(hints.interfaces, last.state))
-            part = self.machine.observe(ports, only)
-            rest = last.state.where(lambda resource: bool(resource.sandbox) and resource.sandbox not in only)
-            facts = replace(part.facts, namespaces=last.facts.namespaces)
-            found = Observation(rest.merged(part.state), facts, part.runtimes)
-        return found, last is not None and found.state == last.state and _relevant(found) == _relevant(last)
+            return self.machine.observe(ports)
+        only = frozenset(hints.sandboxes | _containers_of(hints.interfaces, last.state))
+        part = self.machine.observe(ports, only)
+        rest = last.state.where(lambda resource: bool(resource.sandbox) and resource.sandbox not in only)
+        facts = replace(part.facts, namespaces=last.facts.namespaces)
+        return Observation(rest.merged(part.state), facts, part.runtimes)
 
     def _converge(self, observation: Observation, manifests: dict[str, Manifest]) -> Round:
         now = self._clock()

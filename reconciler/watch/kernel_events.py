@@ -80,7 +80,7 @@ class _EventSocket:
                 except OSError as error:
                     if error.errno != errno.ENOBUFS:
                         raise
-                    hints.add("events were lost", full=True)
+                    hints.add("events were lost", firewall=True, full=True)
                     continue
                 number = struct.unpack("=i", ancillary[0][2])[0] if ancillary else -1
                 found.append((data, number))
@@ -195,4 +195,4 @@ class FirewallEvents(_EventSocket):
         writer = f"{name} (process {pid})"
         self.last_writer = writer
         # In which sandbox is of no use: whose rules are looked at does not depend on it.
-        hints.add(f"nftables changed by {writer}", full=number >= 0)
+        hints.add(f"nftables changed by {writer}", firewall=True, full=number >= 0)

@@ -57,7 +57,7 @@ class Polls:
             began = time.monotonic()
             digest = legacy_tables()
             if self._legacy not in {None, digest}:
-                hints.add("iptables' legacy tables changed")
+                hints.add("iptables' legacy tables changed", firewall=True)
             self._legacy = digest
             settings(self._host, state, hints, sandboxes=False)
             self._common.took(time.monotonic() - began, time.monotonic())

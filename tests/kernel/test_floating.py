@@ -62,6 +62,7 @@ def addresses(host: Host, interface: str = "eth0") -> set[str]:
     return {each["local"] for each in found[0]["addr_info"] if each["scope"] == "global"}
 
 
+@pytest.mark.founding("S0-26", "S2-24", "S2-25")
 def test_a_floating_address_leads_in_and_out(host: Host, outside: Machine) -> None:
     """S0-26 on one host."""
     before = host.snapshot()
@@ -84,6 +85,7 @@ def test_a_floating_address_leads_in_and_out(host: Host, outside: Machine) -> No
     assert host.snapshot() == before
 
 
+@pytest.mark.founding("S0-26")
 def test_it_is_announced(host: Host, outside: Machine) -> None:
     """The neighbours hear whose it is now: they knew it from another machine."""
     other = host.lab.machine("other")
@@ -102,6 +104,7 @@ def test_it_is_announced(host: Host, outside: Machine) -> None:
         assert mac in outside.run(["ip", "neighbour", "show", address]).stdout
 
 
+@pytest.mark.founding("S0-27")
 @pytest.mark.parametrize("address", [FLOAT4, FLOAT6])
 def test_an_address_that_a_neighbour_has_is_refused(host: Host, outside: Machine, address: str) -> None:
     """S0-27: one address, one holder."""
@@ -119,6 +122,7 @@ def test_an_address_that_a_neighbour_has_is_refused(host: Host, outside: Machine
     assert host.snapshot() == before
 
 
+@pytest.mark.founding("S0-27")
 def test_duplicate_claims_are_refused(host: Host) -> None:
     """S0-27: within a stack, between stacks, and with the host's own addresses."""
     assert "claimed by" in refused(host, f"floating_ip: {FLOAT4}", f"floating_ip: {FLOAT4}")

@@ -437,6 +437,7 @@ def test_the_example(host: Host, outside: Machine) -> None:
     assert before.difference(host.snapshot()) == []
 
 
+@pytest.mark.founding("S4-30")
 @pytest.mark.parametrize(("driver", "near"), [("maclan", "macvlan"), ("ipvla", "ipvlan"), ("brige", "bridge")])
 def test_an_unknown_driver_brings_a_suggestion(host: Host, driver: str, near: str) -> None:
     """S4-30: drivers have names, and a misspelt one is recognised."""
@@ -445,6 +446,7 @@ def test_an_unknown_driver_brings_a_suggestion(host: Host, driver: str, near: st
     assert f"did you mean '{near}'?" in said
 
 
+@pytest.mark.founding("S4-30")
 @pytest.mark.parametrize(
     ("driver", "instead"),
     [("host", "network_mode: host"), ("none", "network_mode: none"), ("overlay", ""), ("vlan", "parent: eth0.10")],

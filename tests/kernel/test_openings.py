@@ -157,7 +157,7 @@ def test_without_host_rule_there_is_a_warning(host: Host) -> None:
     assert "netapply" not in host.run(["iptables-nft", "-w", "-S"]).stdout
 
 
-@pytest.mark.founding("S0-15", "S2-08")
+@pytest.mark.founding("S0-15", "S2-08", "S2-12")
 def test_the_host_mode_needs_no_mapping_and_leaves_nothing(host: Host) -> None:
     """S0-15, S2-12: no translation is made for a container in host mode."""
     before = host.snapshot()

@@ -24,7 +24,7 @@ from reconciler.kernel.agent_control import AgentStatus
 from reconciler.kernel.host import cookie
 from reconciler.kernel.processes import process_status
 from tests.kernel.isolation import inside
-from tests.kernel.lab import Host, Lab, Machine
+from tests.kernel.lab import Host, Machine
 from tests.kernel.talk import connected
 
 SERVER = "127.0.0.11"
@@ -288,13 +288,21 @@ def test_rules_of_the_containers_own_are_left_alone(shop: Host) -> None:
     assert addresses(ask(web, "proxy")) == ["10.7.0.3"]
 
 
-def test_connection_tracking_stays_off_and_the_host_sees_nothing(shop: Host, lab: Lab) -> None:
+def test_connection_tracking_stays_off_and_finds_nothing_wrong_where_it_is_on(shop: Host) -> None:
     web = shop.container("web")
+    assert addresses(ask(web, "proxy")) == ["10.7.0.3"]
+    assert "127.0.0.11" not in web.run(["conntrack", "-L"], check=False).stdout
+    web.run(["nft", "add table inet mine; add chain inet mine in { type filter hook input priority 0; policy drop; }"])
+    web.run(["nft", "add rule inet mine in ct state invalid drop; add rule inet mine in iif lo accept"])
+    for protocol in ("udp", "tcp"):
+        assert addresses(ask(web, "proxy", protocol=protocol)) == ["10.7.0.3"]
+
+
+def test_a_host_that_lets_nothing_in_has_no_say(shop: Host) -> None:
     shop.run(
         ["nft", "add table inet guard; add chain inet guard in { type filter hook input priority 0; policy drop; }"]
     )
-    assert addresses(ask(web, "proxy")) == ["10.7.0.3"]
-    assert "127.0.0.11" not in web.run(["conntrack", "-L"], check=False).stdout
+    assert addresses(ask(shop.container("web"), "proxy")) == ["10.7.0.3"]
 
 
 def test_names_change_without_losing_a_question(shop: Host) -> None:
@@ -346,23 +354,40 @@ def test_before_a_sandbox_goes_the_agent_closes_all_that_it_has_there(shop: Host
     shop.write(
         "inner.yaml", "name: inner\nnetworks: {net: {}}\ncontainers: {c: {networks: [net], dns: [192.0.2.99]}}\n"
     )
-    pid = status_of(shop).pid
-    before = open_files(pid)
     shop.netapply("up", "inner.yaml")
-    path = shop.container("c").path
-    with connected(path, SERVER, 53, "tcp", timeout=2) as idle, connected(path, SERVER, 53, "udp", timeout=2) as asker:
+    pid, inner = status_of(shop).pid, shop.container("c")
+    with (
+        connected(inner.path, SERVER, 53, "tcp", timeout=2) as idle,
+        connected(inner.path, SERVER, 53, "udp", timeout=2) as asker,
+    ):
         idle.sendall(b"\0")
         asker.send(DNSRecord.question("www.example").pack())
         deadline = time.monotonic() + 5
-        while open_files(pid) < before + 4:
-            assert time.monotonic() < deadline, "two sockets, a connection and a question"
+        # Two that listen, a connection, and a question that nobody answers.
+        while len(there := inner.inside(internet_sockets) & files_of(pid)) < 4:
+            assert time.monotonic() < deadline, there
             time.sleep(0.005)
     shop.netapply("down", "inner.yaml")
-    assert (status_of(shop).pid, open_files(pid)) == (pid, before)
+    assert there & files_of(pid) == set()
+    assert status_of(shop).pid == pid
 
 
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+def internet_sockets() -> set[str]:
+    """The inodes of those of the namespace that this thread is in."""
+    lines = [
+        line
+        for protocol in ("udp", "tcp")
+        for line in Path(f"/proc/thread-self/net/{protocol}").read_text().splitlines()[1:]
+    ]
+    return {f"socket:[{line.split()[9]}]" for line in lines} - {"socket:[0]"}
+
+
+def files_of(pid: int) -> set[str]:
+    found = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(file.readlink()))
+    return found
 
 
 def test_a_sandbox_made_anew_is_served_anew(shop: Host) -> None:
@@ -577,7 +602,7 @@ def test_names_work_on_the_hosts_own_lan_and_on_a_network_without_a_way_out(host
     host.write(
         "home.yaml",
         "name: home\nnetworks:\n"
-        "  lan: {driver: macvlan, driver_opts: {parent: eth0}, ipam: {config: [{subnet: 192.0.2.0/24}]}}\n"
+        "  lan: {driver: macvlan, driver_opts: {parent: eth0}, ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.254}]}}\n"
         "  inner: {internal: true}\n"
         "containers:\n"
         "  tv: {networks: {lan: {ipv4_address: 192.0.2.50}}}\n"

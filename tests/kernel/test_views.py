@@ -378,3 +378,75 @@ def test_a_missing_host_is_named_by_every_command(host: Host) -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert "nowhere" in done.stderr
         assert "ip netns add nowhere" in done.stderr
+
+
+MODES = """
+name: modes
+containers:
+  web: {network_mode: bridge, ports: ["8080:80"], hostname: www.example}
+  side: {network_mode: "service:web", command: [sleep, "60"]}
+  machine: {network_mode: host}
+  own: {}
+  alone: {network_mode: none}
+"""
+
+
+@pytest.mark.founding("S0-03", "S3-02", "S3-04", "S3-08", "S4-05")
+def test_every_mode_is_shown_as_it_is(host: Host) -> None:
+    assert [each["id"] for each in _json(host, "network", "ls")] == ["bridge", "host", "none"]
+    host.write("modes.yaml", MODES)
+    host.netapply("up", "modes.yaml")
+    found = {each["name"]: each for each in host.ps()}
+    assert {name: each["network_mode"] for name, each in found.items()} == {
+        "web": "bridge",
+        "side": "container:web",
+        "machine": "host",
+        "own": "bridge",
+        "alone": "none",
+    }
+    web, side, machine = found["web"], found["side"], found["machine"]
+    assert Path(side["netns"]).samefile(web["netns"])
+    assert Path(machine["netns"]).samefile(host.path)
+    assert (side["networks"], side["hostname"], side["state"]) == (web["networks"], "www.example", "running")
+    assert {port["published"] for port in web["ports"]} == {8080}
+    assert side["ports"] == machine["ports"] == machine["networks"] == found["alone"]["networks"] == []
+    assert side["hosts_path"] == web["hosts_path"]
+    assert "www.example" in Path(web["hosts_path"]).read_text()
+    assert Path(web["resolv_conf_path"]).is_file()
+    assert machine["hosts_path"] == "/etc/hosts"
+
+    listed = {each["name"]: (each["driver"], each["scope"], each["stack"]) for each in _json(host, "network", "ls")}
+    assert listed == {
+        "bridge": ("bridge", "local", None),
+        "host": ("host", "local", None),
+        "none": ("null", "local", None),
+        "modes_default": ("bridge", "local", "modes"),
+    }
+    bridge = _json(host, "network", "inspect", "bridge")
+    assert bridge["subnets"] == [{"subnet": "172.17.0.0/16", "gateway": "172.17.0.1"}]
+    assert set(bridge["containers"]) == {"modes/web"}
+    (shown,) = json.loads(host.netapply("inspect", "web").stdout)["networks"]
+    assert (shown["network_id"], shown["gateway"], shown["ip_prefix_len"]) == ("bridge", "172.17.0.1", 16)
+    assert shown["ip_address"] == web["networks"][0]["ipv4"].partition("/")[0]
+    assert shown["mac_address"] == web["networks"][0]["mac"]
+    assert json.loads(host.netapply("inspect", "alone").stdout)["networks"] == []
+
+
+@pytest.mark.founding("S2-04", "S4-01", "S4-09", "S4-26")
+def test_of_all_namespaces_the_network_alone_is_shared(host: Host) -> None:
+    command = "command: [sh, -c, 'echo mine > /tmp/mine; exec sleep 60']"
+    text = f"name: two\ncontainers:\n  one: {{{command}}}\n  two: {{network_mode: 'service:one', {command}}}\n"
+    host.write("two.yaml", text + f"  three: {{network_mode: host, {command}}}\n")
+    host.netapply("up", "two.yaml")
+    pids = {each["name"]: each["pid"] for each in host.ps()}
+    host.netapply("exec", "one", "rm", "-f", "/tmp/mine")
+    assert host.netapply("exec", "two", "cat", "/tmp/mine").stdout == "mine\n"
+
+    def same(kind: str, first: Path, second: Path) -> bool:
+        return (first / "ns" / kind).samefile(second / "ns" / kind)
+
+    one, two, three = (Path(f"/proc/{pids[name]}") for name in ("one", "two", "three"))
+    assert same("net", one, two)
+    assert not any(same(kind, one, two) for kind in ("ipc", "mnt", "pid", "uts"))
+    assert Path(f"/proc/{pids['three']}/ns/net").samefile(host.path)
+    assert not any(same(kind, three, Path("/proc/self")) for kind in ("ipc", "mnt", "pid", "uts"))

@@ -7,7 +7,8 @@ In a folder stand:
 - ``drift.json``: what happened to the host since: a list of ``{"remove": [kind, name]}``,
   ``{"change": [kind, name], "fields": {…}}``, ``{"add": {"type": …}}``.
 - ``facts.json``: what else is known of the host (reconciler.observation.Facts).
-- ``expected.txt`` and ``expected.json``: the plan for people and for programs; or ``expected-error.txt``.
+- ``expected.txt``, ``expected.json``, ``expected.md``: the plan for people, programs and pull requests;
+  ``expected-detail.txt``: each object of the kernel; or ``expected-error.txt``.
 
 ``pytest tests/unit/test_cases.py --rewrite`` writes what is expected anew; read the difference before you keep it.
 """
@@ -24,10 +25,13 @@ import pytest
 from reconciler import manifest
 from reconciler.desired.build import Scope, desired
 from reconciler.errors import NetapplyError
+from reconciler.graph.topology import topology
 from reconciler.manifest.model import Manifest
 from reconciler.observation import Observation
+from reconciler.plan import markdown
 from reconciler.plan.diff import diff
 from reconciler.plan.document import document
+from reconciler.plan.exposure import difference
 from reconciler.plan.plan import Plan, order
 from reconciler.plan.text import render
 from reconciler.resources.bridge import Bridge
@@ -38,7 +42,7 @@ from tests.property.simulation import as_observed, simulate
 
 CASES = Path(__file__).parents[1] / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
-EXPECTATIONS = ("expected.txt", "expected.json", "expected-error.txt")
+EXPECTATIONS = ("expected.txt", "expected-detail.txt", "expected.json", "expected.md", "expected-error.txt")
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,14 @@ def result(case: Case) -> dict[str, str]:
     plan = Plan(order(diff(observed, wanted), observed, wanted), case.observation.facts.warnings)
     assert simulate(plan.steps, observed) == wanted
     assert diff(wanted, desired(case.scope, replace(case.observation, state=wanted))) == ()
-    text = json.dumps(document(plan, sorted(case.scope.stacks)), indent=1, ensure_ascii=False)
-    return {"expected.txt": render(plan), "expected.json": f"{text}\n"}
+    exposed, stacks = difference(observed, wanted), sorted(case.scope.stacks)
+    text = json.dumps(document(plan, stacks, exposed), indent=1, ensure_ascii=False)
+    return {
+        "expected.txt": render(plan, exposed),
+        "expected-detail.txt": render(plan, exposed, detail=True),
+        "expected.json": f"{text}\n",
+        "expected.md": markdown.render(plan, stacks, exposed, topology(wanted, observed)),
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ from reconciler.plan.change import Change, Create, Delete, Disruption, Update
 from reconciler.plan.diff import changed_fields, diff
 from reconciler.resources.address import Address
 from reconciler.resources.endpoint import Endpoint
+from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.resources.process import Process
 from reconciler.resources.route import Route
@@ -44,9 +45,10 @@ def kinds(changes: tuple[Change, ...]) -> list[tuple[type, type]]:
 
 
 def test_what_needs_a_replaced_object_is_replaced_with_it() -> None:
-    before = State([replace(WEB, pinned=False), LINK, ADDRESS, ROUTE, PROCESS, PORT])
+    before = State([Joined("shop", WEB.container, "", WEB.origin), LINK, ADDRESS, ROUTE, PROCESS, PORT])
     after = State([WEB, LINK, ADDRESS, ROUTE, PROCESS, PORT])
-    replaced = [(each, kind) for kind in (Namespace, Endpoint, Address, Route, Process) for each in (Delete, Create)]
+    replaced = [(each, kind) for kind in (Endpoint, Address, Route, Process) for each in (Delete, Create)]
+    replaced += [(Delete, Joined), (Create, Namespace)]
     assert sorted(kinds(diff(before, after)), key=str) == sorted(replaced, key=str)
 
 
@@ -57,7 +59,8 @@ def test_what_needs_a_replaced_object_is_replaced_with_it() -> None:
         (LINK, replace(LINK, bridge="na-side"), Disruption.FLAP),
         (LINK, replace(LINK, mac="02:00:00:00:00:03"), Disruption.FLAP),
         (PORT, replace(PORT, target_port=81), Disruption.RESET),
-        (ROUTE, replace(ROUTE, gateway="10.7.0.9"), Disruption.NONE),
+        (ROUTE, replace(ROUTE, gateway="10.7.0.9"), Disruption.RESET),
+        (replace(ROUTE, protocol=3), ROUTE, Disruption.NONE),
         (replace(WEB, origin="1"), WEB, Disruption.NONE),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.agent.dns import inside
+from reconciler.agent.dns import forward, inside
 from reconciler.agent.dns.inside import Opened
 from reconciler.agent.dns.names import Resolvers
 from reconciler.agent.loop import Loop
@@ -75,6 +75,35 @@ def test_sockets_are_opened_kept_and_closed(resolvers: Resolvers) -> None:
     assert resolvers.status() == {}
     assert listener.opened.datagrams.fileno() == listener.opened.connections.fileno() == -1
     assert [call for call, _ in CALLS[2:]] == ["clear", "clear"]
+
+
+def test_with_the_sockets_go_questions_on_their_way_and_connections(
+    resolvers: Resolvers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolvers.apply("shop", {"shop/a": entry(upstream=[["127.0.0.1", False]])}, frozenset())
+    listener = resolvers._listeners["shop/a"]
+    made: list[socket.socket] = []
+
+    def make_socket(neighbour: socket.socket | None, family: int, kind: int) -> socket.socket:
+        assert neighbour is listener.opened.datagrams
+        made.append(socket.socket(family, kind))
+        return made[0]
+
+    monkeypatch.setattr(inside, "make_socket", make_socket)
+    monkeypatch.setattr(forward, "PORT", listener.opened.port)
+    question = b"\0\1\1\0\0\1\0\0\0\0\0\0\1x\0\0\1\0\1"
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker,
+        socket.create_connection(listener.opened.connections.getsockname()) as client,
+    ):
+        asker.sendto(question, listener.opened.datagrams.getsockname())
+        listener._on_datagrams()
+        listener._on_connection()
+        assert made[0].fileno() >= 0
+        resolvers.apply("shop", None, frozenset())
+        assert made[0].fileno() == -1
+        client.settimeout(2)
+        assert client.recv(1) == b""
 
 
 def test_only_doubted_ones_are_looked_at_again(resolvers: Resolvers) -> None:

@@ -1,0 +1,186 @@
+"""A plan as a comment on a pull request: what matters first, the rest folded, and never longer than forges take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from reconciler.graph import mermaid
+from reconciler.graph.topology import Topology, marked
+from reconciler.plan import exposure, text
+from reconciler.plan.change import Create, Delete, Disruption, Update
+from reconciler.plan.exposure import Exposure
+from reconciler.plan.grouping import Entry, entries, single
+from reconciler.plan.plan import Plan, counted
+from reconciler.state import HOST_OWNER
+
+LIMIT: Final = 65_536
+"""Of a comment's length on GitHub, in characters; here in bytes, which is never less."""
+_TOPOLOGY_LIMIT = 20_000
+"""Of a Mermaid diagram: forges refuse to draw more than 50 000 letters or 500 edges."""
+_EDGES = 300
+_PLAIN = frozenset(" .,:/-_=()")
+# What the syntax `diff` colours green, red and, an update, orange in most forges.
+_DIFF_SIGNS = {Create: "+", Update: "!", Delete: "-"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What of a plan is written: with each step less. ``lines``: the most lines of each list; None: all."""
+
+    objects: bool = True
+    unchanged: bool = True
+    topology: bool = True
+    lines: int | None = None
+
+
+_FOLDS: Final = (
+    Fold(),
+    Fold(objects=False),
+    Fold(objects=False, unchanged=False),
+    Fold(objects=False, topology=False),
+    *(Fold(objects=False, topology=False, lines=lines) for lines in (400, 200, 100, 50, 20, 5, 1, 0)),
+)
+
+
+def render(plan: Plan, stacks: Sequence[str], exposed: Exposure, topology: Topology) -> str:
+    """The comment, ending with a newline: as much of the plan as fits, and what was left out."""
+    for fold in _FOLDS:
+        found = "\n".join(_parts(plan, stacks, exposed, topology, fold)) + "\n"
+        if len(found.encode()) <= LIMIT:
+            return found
+    # Names of a thousand stacks, say: what there is to say at least.
+    return f"## netapply plan\n\n{code(text.summary(plan))}\n\n{_NOTE} everything else.\n"
+
+
+_NOTE = "> **Folded to fit into a comment:**"
+
+
+def _parts(plan: Plan, stacks: Sequence[str], exposed: Exposure, topology: Topology, fold: Fold) -> Iterator[str]:
+    yield f"## netapply plan: {', '.join(map(code, sorted(stacks))) or 'the host'}"
+    yield ""
+    if not plan.steps:
+        yield "Nothing to do."
+        yield from _warnings(plan, fold)
+        return
+    found = entries(plan.changes)
+    yield f"**{escaped(text.summary(plan))}**"
+    yield ""
+    yield from _summary(found)
+    yield from _warnings(plan, fold)
+    yield from _exposure(exposed, fold)
+    folded = [] if fold.objects else ["the objects of the kernel (`netapply plan --detail`)"]
+    if fold.topology:
+        diagram, left_out = _diagram(topology, fold)
+        yield from diagram
+        folded += left_out
+    else:
+        folded.append("the topology (`netapply plan --format html`)")
+    yield from _changes(found, fold)
+    if fold.objects:
+        yield from _details("Objects of the kernel", _diff(single(plan.changes), None))
+    if fold.lines is not None:
+        folded.append(f"all but {fold.lines} lines of each list (`netapply plan`)")
+    if folded:
+        yield ""
+        yield f"{_NOTE} {'; '.join(folded)}."
+
+
+def _summary(found: Sequence[Entry]) -> Iterator[str]:
+    yield "| | create | update | delete | disturbs |"
+    yield "| --- | ---: | ---: | ---: | --- |"
+    for owner, group in groupby(found, key=lambda entry: entry.owner):
+        here = list(group)
+        counts = " | ".join(str(count) for count in counted(entry.first for entry in here).values())
+        worst = max((entry.disruption for entry in here), key=list(Disruption).index)
+        name = "host" if owner == HOST_OWNER else f"stack {code(owner)}"
+        yield f"| {name} | {counts} | {'nothing else' if worst is Disruption.NONE else worst} |"
+
+
+def _warnings(plan: Plan, fold: Fold) -> Iterator[str]:
+    if plan.warnings:
+        yield ""
+        yield "> [!WARNING]"
+        for warning in plan.warnings[: fold.lines]:
+            yield from (f"> {escaped(line)}<br>" for line in str(warning).splitlines())
+
+
+def _exposure(exposed: Exposure, fold: Fold) -> Iterator[str]:
+    for title, sign, ways in (
+        ("Becomes reachable", "+", exposed.opened),
+        ("Stops being reachable", "-", exposed.closed),
+    ):
+        if ways:
+            yield ""
+            yield f"### {title}"
+            yield ""
+            yield from _fenced("diff", _cut([f"{sign} {line}" for line in exposure.lines(ways)], fold.lines))
+
+
+def _diagram(topology: Topology, fold: Fold) -> tuple[list[str], list[str]]:
+    """The topology, and what of it was left out: first all that does not change, then all of it."""
+    changing = marked(topology)
+    for seen, is_whole in ((topology, True), (changing, False)):
+        if is_whole and not fold.unchanged:
+            continue
+        drawn = mermaid.render(seen)
+        edges = sum(len(each.members) for each in seen.containers) + len(seen.allowances)
+        if len(drawn) <= _TOPOLOGY_LIMIT and edges <= _EDGES:
+            lines = ["", "### Topology", "", *_fenced("mermaid", drawn.splitlines())]
+            count = len(topology.containers) - len(seen.containers)
+            return lines, [f"{count} unchanged containers of the topology"] if count else []
+    return [], ["the topology (`netapply plan --format html`)"]
+
+
+def _changes(found: Sequence[Entry], fold: Fold) -> Iterator[str]:
+    for owner, group in groupby(found, key=lambda entry: entry.owner):
+        here = list(group)
+        name = "Host" if owner == HOST_OWNER else f"Stack {code(owner)}"
+        yield from _details(f"{name}: {len(here)} change{'s' if len(here) > 1 else ''}", _diff(here, fold.lines))
+
+
+def _diff(found: Iterable[Entry], most: int | None) -> Iterator[str]:
+    lines: list[str] = []
+    for subject, group in groupby(found, key=lambda entry: (entry.owner, entry.subject)):
+        lines.append(f"  {subject[1]}")
+        lines += [_line(entry) for entry in group]
+    return _fenced("diff", _cut(lines, most))
+
+
+def _line(entry: Entry) -> str:
+    # The sign stands first: what colours the line asks for that.
+    return _DIFF_SIGNS[type(entry.first)] + "   " + text.line(entry)[1:]
+
+
+def _cut(lines: Sequence[str], most: int | None) -> list[str]:
+    if most is None or len(lines) <= most:
+        return list(lines)
+    return [*lines[:most], f"  … and {len(lines) - most} more lines"]
+
+
+def _details(title: str, lines: Iterable[str]) -> Iterator[str]:
+    yield from ("", f"<details><summary>{title}</summary>", "", *lines, "", "</details>")
+
+
+def _fenced(language: str, lines: Iterable[str]) -> Iterator[str]:
+    """A block that no line in it can end (CommonMark 0.31, 4.5)."""
+    lines = [text.printable(line) for line in lines]
+    fence = "```"
+    while any(fence in line for line in lines):
+        fence += "`"
+    yield from (f"{fence}{language}", *lines, fence)
+
+
+def code(value: str) -> str:
+    """A name in the type of code: no markup, and no mention of anybody."""
+    return f"<code>{escaped(value)}</code>"
+
+
+def escaped(value: str) -> str:
+    """A text in which nothing is markup: all but letters, digits and harmless signs as their numbers."""
+    return "".join(
+        each if (each.isascii() and each.isalnum()) or each in _PLAIN else f"&#{ord(each)};"
+        for each in text.printable(value)
+    )
