@@ -63,6 +63,7 @@ demo: $(READY)
 bench: $(READY)
 	$(COMPILE)
 	$(AS_ROOT) $(BIN)/python -m benchmarks.bench $(BENCH)
+	$(AS_ROOT) $(BIN)/python -m benchmarks.watching $(BENCH_WATCH)
 
 install: install-program install-rules
 

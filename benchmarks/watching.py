@@ -58,7 +58,7 @@ class Watched:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
 
-    def heal(self, breaking: Callable[[], None], is_whole: Callable[[], bool]) -> float:
+    def heal(self, breaking: Callable[[], object], is_whole: Callable[[], object]) -> float:
         """Milliseconds from the end of ``breaking`` until it is whole again."""
         breaking()
         began = time.perf_counter()
@@ -90,7 +90,9 @@ class Watched:
         draft, target = self.manifests / ".draft", self.manifests / "more.yaml"
         draft.write_text(f"name: more\ncontainers: {{{name}: {{network_mode: none}}}}\n")
         place = Path("/run/netns")
-        return self.heal(lambda: _replace(draft, target), lambda: any(f".more.{name}" in path.name for path in place.iterdir()))
+        return self.heal(
+            lambda: _replace(draft, target), lambda: any(f".more.{name}" in path.name for path in place.iterdir())
+        )
 
     def idle(self, seconds: float) -> tuple[float, float]:
         """Percent of a processor, and MB."""
@@ -179,7 +181,12 @@ def report(sizes: list[int], rounds: int, idle_seconds: float) -> str:
         with throwaway_host(), tempfile.TemporaryDirectory(prefix="netapply-watch-") as folder:
             watched = Watched(size, Path(folder))
             try:
-                lines += [f"{size} containers:", "", "| healed, ms | median | p95 | longest |", "| --- | ---: | ---: | ---: |"]
+                lines += [
+                    f"{size} containers:",
+                    "",
+                    "| healed, ms | median | p95 | longest |",
+                    "| --- | ---: | ---: | ---: |",
+                ]
                 for name, step in STEPS.items():
                     taken = []
                     for _ in range(rounds):

@@ -14,7 +14,7 @@ SOCKET_FILE = "agent.sock"
 LOCK_FILE = "agent.lock"
 LOG_FILE = "agent.log"
 DATA_DIRECTORY = "agent"
-"""Of one file per stack, ``STACK.json``: ``{"generation": "…", "pins": [[protocol, address, port], …]}``."""
+"""Of one file per stack, ``STACK.json``: a generation and a section for each concern, see kernel/agent_data.py."""
 
 READY = "ready"
 RUNNING = "running"

@@ -82,10 +82,22 @@ def _ports(name: str, part: ContainerPart, mode: str | None, context: Context) -
             found[port] = PortMapping(
                 port.target, port.published, port.host_address, port.protocol, label, source, sources
             )
+    if part.publish_all:
+        _add_exposed(name, part, found, context)
     if found and mode in {"host", "none"}:
         message, hint = _without_mapping(name, mode, list(found))
         context.faults.add(message, context.key_at("containers", name, "ports"), hint)
     return () if mode in {"host", "none"} or is_joiner(mode) else tuple(found.values())
+
+
+def _add_exposed(name: str, part: ContainerPart, found: dict[Published, PortMapping], context: Context) -> None:
+    """Every exposed port that is not published yet, each on a host port of netapply's choice (docker run -P)."""
+    source = context.key_at("containers", name, "publish_all")
+    published = {(port.target, port.protocol) for port in found}
+    for entry in _exposed(name, part, context):
+        for port in parse_short(entry):
+            if (port.target, port.protocol) not in published:
+                found[port] = PortMapping(port.target, protocol=port.protocol, source=source)
 
 
 def _sources(entry: str | PortPart, path: tuple[str | int, ...], context: Context) -> tuple[str, ...]:

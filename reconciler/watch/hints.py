@@ -25,7 +25,9 @@ class Hints:
     drift: bool = False
     """Whether something on the host gave the hint, rather than a timer or a file."""
 
-    def add(self, cause: str, *, sandbox: str = "", interface: str = "", firewall: bool = False, full: bool = False) -> None:
+    def add(
+        self, cause: str, *, sandbox: str = "", interface: str = "", firewall: bool = False, full: bool = False
+    ) -> None:
         """One more; what happened, for the log, and where."""
         if len(self.causes) < _MOST_CAUSES:
             self.causes[cause] = None

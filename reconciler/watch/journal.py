@@ -34,7 +34,8 @@ class Journal:
                 stacks=sorted({owner_of(change) for change in done.changes}),
                 **counted(done.changes),
                 healed=done.healed,
-                changes=lines[:_MOST_LINES] + ([f"… {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []),
+                changes=lines[:_MOST_LINES]
+                + ([f"… {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []),
             )
         elif not done.problems:
             self._logger.debug("nothing to do", **facts, full=done.full)

@@ -183,7 +183,9 @@ class Keeper:
         if not plan.steps:
             self._settle(attempt, manifests)
             return Round()
-        return self._conclude(plan, wanted, reconcile.apply(self.machine, plan, wanted, self._progress), attempt, manifests)
+        return self._conclude(
+            plan, wanted, reconcile.apply(self.machine, plan, wanted, self._progress), attempt, manifests
+        )
 
     def _look(self, hints: Hints, manifests: Mapping[str, Manifest]) -> Observation:
         """The host as it is."""
@@ -242,7 +244,9 @@ class Keeper:
         going = self._to_prune(observation, manifests, now) if self.policy.prune else set()
         going = {name for name in going if not self._record(name).backoff.waits(now)}
         # What goes makes room first: ports and subnets may be meant for another stack.
-        return Attempt({} if going else tried, frozenset(going), self._applied, self.policy.adopt, self.policy.host_rule)
+        return Attempt(
+            {} if going else tried, frozenset(going), self._applied, self.policy.adopt, self.policy.host_rule
+        )
 
     def _to_prune(self, observation: Observation, manifests: dict[str, Manifest], now: float) -> set[str]:
         self.decision = pruning.decide(

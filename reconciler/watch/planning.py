@@ -42,18 +42,14 @@ def make_plan(attempt: Attempt, known: Manifests, observation: Observation) -> t
         manifests = [_with_origin(attempt.manifests[name], known, standing) for name in sorted(attempt.manifests)]
         stacks = frozenset(attempt.manifests) | attempt.going
         try:
-            return reconcile.make_plan(
-                Scope(stacks, tuple(manifests), attempt.adopt, attempt.host_rule), observation
-            )
+            return reconcile.make_plan(Scope(stacks, tuple(manifests), attempt.adopt, attempt.host_rule), observation)
         except NetapplyError as error:
             if not _leave_out(attempt, known, error.problems, standing):
                 attempt.faults.setdefault(HOST_OWNER, error.problems)
                 return None, observation.state
 
 
-def _leave_out(
-    attempt: Attempt, known: Manifests, problems: tuple[Problem, ...], standing: Mapping[str, str]
-) -> bool:
+def _leave_out(attempt: Attempt, known: Manifests, problems: tuple[Problem, ...], standing: Mapping[str, str]) -> bool:
     """Take what is to blame out of the attempt; False where there is nothing left to take out."""
     files = {name: known.files_of(name) for name in attempt.manifests}
     blamed: dict[str, list[Problem]] = {}

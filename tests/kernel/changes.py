@@ -24,10 +24,11 @@ def worst(changes: Iterable[dict[str, Any]]) -> str:
 
 
 def lines(host: Host, *arguments: str) -> list[str]:
-    """The lines of the text plan that stand for a change, without what surrounds them."""
-    done = host.netapply("plan", *arguments, check=False)
+    """The lines of the detailed text plan that stand for a change, without what surrounds them."""
+    done = host.netapply("plan", "--detail", *arguments, check=False)
     assert done.returncode in {0, 2}, done.stdout + done.stderr
-    return [line.strip() for line in done.stdout.splitlines() if line.strip().startswith(("+ ", "~ ", "- "))]
+    found = [line.strip() for line in done.stdout.splitlines()]
+    return [line for line in found if line.startswith(("+ ", "~ ", "- ")) and not line[2:].startswith("from ")]
 
 
 def assert_unchanged(before: Snapshot, after: Snapshot) -> None:

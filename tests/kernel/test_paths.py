@@ -236,3 +236,16 @@ def test_only_certain_ports_are_published(host: Host, outside: Machine) -> None:
     web.serve(80, 81)
     reaches(outside, host.ipv4, 8080, "web")
     assert {each["target"] for each in host.ps()[0]["ports"]} == {80}
+
+
+@pytest.mark.founding("S4-16")
+def test_all_exposed_ports_are_published(host: Host, outside: Machine) -> None:
+    text = "name: one\ncontainers: {web: {expose: ['80', '81-82/tcp'], publish_all: true, ports: ['8080:80']}}\n"
+    host.write("one.yaml", text)
+    host.netapply("up", "one.yaml")
+    host.container("web").serve(80, 81, 82)
+    ports = {each["target"]: each["published"] for each in host.ps()[0]["ports"]}
+    assert ports.keys() == {80, 81, 82}
+    assert ports[80] == 8080
+    for port in ports.values():
+        reaches(outside, host.ipv4, port, "web")

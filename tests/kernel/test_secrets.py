@@ -54,9 +54,20 @@ COMMANDS = [
     ["config", "--format", "json", "shop.yaml"],
     ["plan", "shop.yaml"],
     ["plan", "--format", "json", "shop.yaml"],
+    ["plan", "--detail", "shop.yaml"],
+    ["plan", "--format", "markdown", "shop.yaml"],
+    ["plan", "--format", "html", "shop.yaml"],
+    ["graph", "--format", "svg", "shop.yaml"],
+    ["graph", "--live", "--format", "html"],
     ["up", "--dry-run", "shop.yaml"],
     ["up", "shop.yaml"],
     ["schema"],
+]
+PLANS = [
+    ["plan", "shop.yaml"],
+    ["plan", "--detail", "shop.yaml"],
+    *(["plan", "--format", name, "shop.yaml"] for name in ("json", "markdown", "html")),
+    ["up", "--dry-run", "shop.yaml"],
 ]
 GLOBAL_OPTIONS = [[], ["-v", "--log-format", "json"]]
 
@@ -109,7 +120,7 @@ def test_no_command_shows_it_in_any_format(shop: Host, options: list[str]) -> No
 @pytest.mark.parametrize("options", GLOBAL_OPTIONS, ids=" ".join)
 def test_a_changed_secret_is_called_changed_and_neither_value_is_shown(shop: Host, options: list[str]) -> None:
     shop.write("shop.yaml", SHOP.replace(f"PASSWORD: {CANARY}", f"PASSWORD: {SECOND}"))
-    for command in (["plan", "shop.yaml"], ["plan", "--format", "json", "shop.yaml"], ["up", "--dry-run", "shop.yaml"]):
+    for command in PLANS:
         code, text = said(shop, *options, *command)
         assert code == 2
         # That it is the password which changed is no secret.
@@ -120,8 +131,8 @@ def test_a_changed_secret_is_called_changed_and_neither_value_is_shown(shop: Hos
 
 def test_the_first_plan_and_its_up_do_not_show_it(host: Host) -> None:
     host.write("shop.yaml", SHOP)
-    assert said(host, "plan", "shop.yaml")[0] == 2
-    assert said(host, "plan", "--format", "json", "shop.yaml")[0] == 2
+    for command in PLANS:
+        assert said(host, *command)[0] == 2
     assert said(host, "-v", "up", "shop.yaml")[0] == 0
     assert said(host, "-v", "down", "-p", "shop")[0] == 0
 

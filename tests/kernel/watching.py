@@ -27,7 +27,9 @@ def until(condition: Callable[[], object], what: str = "", patience: float = PAT
 class Watcher:
     """``netapply watch`` over ``directory`` of the host's folder; killed at the end of the test."""
 
-    def __init__(self, host: Host, *options: str, directory: str = "manifests", environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, host: Host, *options: str, directory: str = "manifests", environment: dict[str, str] | None = None
+    ) -> None:
         self.host = host
         self.folder = host.folder / directory
         self.folder.mkdir(exist_ok=True)
@@ -45,7 +47,9 @@ class Watcher:
 
     def wait_ready(self) -> Watcher:
         """Until the first reconcile is done."""
-        until(lambda: self.process.poll() is not None or self.lines("nothing to do", "reconciled", "failed"), "the start")
+        until(
+            lambda: self.process.poll() is not None or self.lines("nothing to do", "reconciled", "failed"), "the start"
+        )
         assert self.process.poll() is None, self.log_path.read_text()
         return self
 

@@ -47,8 +47,11 @@ def kinds(changes: tuple[Change, ...]) -> list[tuple[type, type]]:
 def test_what_needs_a_replaced_object_is_replaced_with_it() -> None:
     before = State([Joined("shop", WEB.container, "", WEB.origin), LINK, ADDRESS, ROUTE, PROCESS, PORT])
     after = State([WEB, LINK, ADDRESS, ROUTE, PROCESS, PORT])
-    replaced = [(each, kind) for kind in (Endpoint, Address, Route, Process) for each in (Delete, Create)]
-    replaced += [(Delete, Joined), (Create, Namespace)]
+    replaced: list[tuple[type, type]] = [
+        *((each, kind) for kind in (Endpoint, Address, Route, Process) for each in (Delete, Create)),
+        (Delete, Joined),
+        (Create, Namespace),
+    ]
     assert sorted(kinds(diff(before, after)), key=str) == sorted(replaced, key=str)
 
 

@@ -90,12 +90,14 @@ def test_with_the_sockets_go_questions_on_their_way_and_connections(
         return made[0]
 
     monkeypatch.setattr(inside, "make_socket", make_socket)
-    monkeypatch.setattr(forward, "PORT", listener.opened.port)
     question = b"\0\1\1\0\0\1\0\0\0\0\0\0\1x\0\0\1\0\1"
     with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker,
         socket.create_connection(listener.opened.connections.getsockname()) as client,
     ):
+        silent.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(forward, "PORT", silent.getsockname()[1])
         asker.sendto(question, listener.opened.datagrams.getsockname())
         listener._on_datagrams()
         listener._on_connection()

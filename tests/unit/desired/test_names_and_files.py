@@ -126,7 +126,7 @@ def test_host_gateway_on_a_parent_is_the_hosts_own_address_there() -> None:
         "networks: {lan: {driver: macvlan, driver_opts: {parent: eth0}, x-netapply: {host_address: 192.0.2.200}, "
         "ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.254}]}}}\n"
     )
-    facts = replace(FACTS, interfaces=frozenset({"eth0"}), links=(HostLink("eth0", "veth", 1500),))
+    facts = replace(FACTS, interfaces=frozenset({"eth0"}), links=(HostLink("eth0", "veth"),))
     made = plan(stack("  app: {networks: [lan], extra_hosts: [gw=host-gateway]}\n", networks=networks), facts=facts)
     assert "192.0.2.200 gw\n" in text(made, "shop/app", HOSTS)
 
