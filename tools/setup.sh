@@ -16,6 +16,12 @@ need() { # need PACKAGE TEST...
 library() { ldconfig -p | grep -q "$1"; }
 # A header of this very interpreter, which need not be Debian's.
 header() { "$python" -c 'import os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")'; }
+browser() {
+    for each in chromium-headless-shell chromium chromium-browser google-chrome; do
+        command -v "$each" && return
+    done
+    return 1
+}
 c_library() { echo '#include <stdio.h>' | cc -E - ; }
 
 need python3-venv "$python" -c 'import ensurepip, venv'
@@ -27,6 +33,9 @@ need crun command -v crun
 need conntrack command -v conntrack
 need util-linux command -v nsenter
 need procps command -v sysctl
+# Pages of plans and graphs are opened in it (tests/browser), and the recipes for pull requests need a repository.
+need chromium-headless-shell browser
+need git command -v git
 # What names are answered faster than, in make bench.
 need dnsmasq-base command -v dnsmasq
 # The benchmark's floor and python-iptables are compiled here.

@@ -33,7 +33,7 @@ def rendered(
     # Only what this run prints is imported.
     from reconciler.plan import exposure  # noqa: PLC0415  # as said above
 
-    exposed = exposure.difference(before, after)
+    exposed = exposure.difference(before, after) if plan.steps else exposure.Exposure()
     if output_format == "text":
         from reconciler.plan import text  # noqa: PLC0415  # as said above
 

@@ -12,7 +12,7 @@ from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError
 from reconciler.plan import text
 from reconciler.plan.plan import Step
-from reconciler.state import Key
+from reconciler.plan.progress import Progress
 
 
 @click.command("up")
@@ -57,18 +57,19 @@ def apply(settings: Settings, scope: Scope) -> int:
         if not plan.steps:
             click.echo("Nothing to do.")
             return 0
-        shown = {change.key for change in text.shown(plan.changes)}
-        outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, shown))
+        progress = Progress(plan)
+        outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, progress))
     for step in outcome.undone:
         click.echo(f"undone: {text.done_line(step.change)}")
     if outcome.problems:
         raise NetapplyError(outcome.problems)
-    click.echo(text.done_summary(plan))
+    click.echo(progress.summary())
     return 0
 
 
-def _show_done(step: Step, shown: set[Key]) -> None:
-    if step.change.key not in shown:
+def _show_done(step: Step, progress: Progress) -> None:
+    line = progress.done(step.change)
+    if line is None:
         return
     # Not echo, which flushes each line: five thousand of them into a pipe would take a tenth of the time.
-    sys.stdout.write(f"{text.done_line(step.change)}\n")
+    sys.stdout.write(f"{line}\n")

@@ -23,10 +23,11 @@ _APART = "without a network of their own"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text in a box."""
+    """One line of text; ``port`` is the number of the container's port that it tells of."""
 
     text: str
     mark: Mark = Mark.SAME
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,11 @@ def _lines(container: Container) -> Iterator[Line]:
         words = " ".join((member.interface, *member.addresses))
         yield Line(f"{SIGNS[member.mark]}{words}", member.mark)
     # What changes is never among those left out while others are shown.
-    ports = sorted(container.ports, key=lambda port: port.mark is Mark.SAME)
-    for port in ports[:_MOST_PORTS]:
-        yield Line(f"{SIGNS[port.mark]}{port.text}", port.mark)
+    ports = sorted(enumerate(container.ports), key=lambda port: port[1].mark is Mark.SAME)
+    for number, port in ports[:_MOST_PORTS]:
+        yield Line(f"{SIGNS[port.mark]}{port.text}", port.mark, number)
     if len(ports) > _MOST_PORTS:
-        hidden = {port.mark for port in ports[_MOST_PORTS:]}
+        hidden = {port.mark for _, port in ports[_MOST_PORTS:]}
         yield Line(f"and {len(ports) - _MOST_PORTS} more", Mark.SAME if hidden == {Mark.SAME} else Mark.CHANGED)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.graph.style import PAGE_STYLE, SVG_STYLE
 from reconciler.graph.svg import picture, text_of
@@ -16,8 +16,9 @@ SCRIPT: Final = """"use strict";
 const sections = document.querySelectorAll("section[id]");
 const all = document.getElementById("all");
 function choose() {
-  const chosen = document.getElementById(location.hash.slice(1));
-  const found = chosen !== null && chosen.tagName === "SECTION";
+  const target = document.getElementById(location.hash.slice(1));
+  const chosen = target === null ? null : target.closest("section[id]");
+  const found = chosen !== null;
   for (const each of sections) { each.hidden = found && each !== chosen; }
   if (found) { for (const each of chosen.querySelectorAll(":scope > details")) { each.open = true; } }
   all.hidden = !found;
@@ -26,8 +27,15 @@ all.addEventListener("click", () => { location.hash = ""; });
 window.addEventListener("hashchange", choose);
 choose();
 """
-Row = tuple[Mark, Sequence[str]]
 _STYLE: Final = PAGE_STYLE + SVG_STYLE
+
+
+class Row(NamedTuple):
+    """A row of a table: its mark, its texts, and the ids under which it can be found."""
+
+    mark: Mark
+    texts: Sequence[str]
+    anchors: Sequence[str] = ()
 
 
 def page(title: str, body: Iterable[str]) -> str:
@@ -67,19 +75,24 @@ def drawn(topology: Topology) -> str:
 def table(head: Sequence[str], rows: Iterable[Row]) -> str:
     """A table of texts, a mark to each row; the first column is what it is about."""
     cells = "".join(f"<th>{text_of(word)}</th>" for word in head)
-    lines = "".join(f'<tr class="{mark}">{_cells(row)}</tr>' for mark, row in rows)
+    lines = "".join(map(_line, rows))
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
 
 
-def _cells(row: Sequence[str]) -> str:
-    first, *others = row
-    return f'<td class="what">{text_of(first)}</td>' + "".join(f"<td>{text_of(each)}</td>" for each in others)
+def _line(row: Row) -> str:
+    identity = f' id="{row.anchors[0]}"' if row.anchors else ""
+    more = "".join(f'<span id="{each}"></span>' for each in row.anchors[1:])
+    first, *others = row.texts
+    cells = f'<td class="what">{more}{text_of(first)}</td>' + "".join(f"<td>{text_of(each)}</td>" for each in others)
+    return f'<tr class="{row.mark}"{identity}>{cells}</tr>'
 
 
 def _sections(topology: Topology) -> Iterable[str]:
     for number, network in enumerate(topology.networks):
         rows: list[Row] = [
-            (member.mark, (f"{SIGNS[member.mark]}{container.identity}", member.interface, " ".join(member.addresses)))
+            Row(
+                member.mark, (f"{SIGNS[member.mark]}{container.identity}", member.interface, " ".join(member.addresses))
+            )
             for container in topology.containers
             for member in container.members
             if member.network == network.identity
@@ -90,7 +103,7 @@ def _sections(topology: Topology) -> Iterable[str]:
     names = {network.identity: network.name for network in topology.networks}
     for number, container in enumerate(topology.containers):
         rows = [
-            (
+            Row(
                 member.mark,
                 (
                     f"{SIGNS[member.mark]}{names.get(member.network, member.network)}",
@@ -99,7 +112,10 @@ def _sections(topology: Topology) -> Iterable[str]:
             )
             for member in container.members
         ]
-        rows += [(port.mark, (f"{SIGNS[port.mark]}{port.text}", "port")) for port in container.ports]
+        rows += [
+            Row(port.mark, (f"{SIGNS[port.mark]}{port.text}", "port"), (f"c{number}p{index}",))
+            for index, port in enumerate(container.ports)
+        ]
         head = f"<h3>{SIGNS[container.mark]}container {text_of(container.identity)}</h3>"
         home = f"<p>{text_of(container.home)}</p>" if container.home else ""
         yield f'<section id="c{number}">{head}{home}{table(("network or port", "how"), rows)}</section>'

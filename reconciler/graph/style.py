@@ -25,6 +25,7 @@ SVG_STYLE: Final = """
 .topology text.removed, .topology tspan.removed, .topology .removed > .name { fill: var(--removed); }
 .topology a { cursor: pointer; }
 .topology a:hover rect, .topology a:focus rect { stroke-width: 4; }
+.topology a:hover > text { text-decoration: underline; }
 @media (prefers-color-scheme: dark) {
   .topology { --line: #6e7681; --text: #e6edf3; --lane: #161b22; --box: #0d1117;
     --added: #3fb950; --changed: #d29922; --removed: #f85149; }
@@ -50,7 +51,7 @@ tr.added .what, li.added { color: var(--added); } tr.changed .what { color: var(
 tr.removed .what, li.removed { color: var(--removed); }
 .picture { overflow: auto; border: 1px solid var(--rule); border-radius: 8px; max-height: 75vh; }
 section { padding: .6rem .8rem; margin: .6rem 0; border: 1px solid var(--rule); border-radius: 8px; }
-section:target { background: var(--chosen); outline: 2px solid var(--changed); }
+section:target, tr:target, span:target { background: var(--chosen); outline: 2px solid var(--changed); }
 details > summary { cursor: pointer; color: var(--dim); }
 .values { margin: .3rem 0 .3rem 1rem; } .dim { color: var(--dim); }
 .warning { border-left: 4px solid var(--changed); padding: .2rem .8rem; margin: .4rem 0; }

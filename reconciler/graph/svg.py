@@ -19,7 +19,7 @@ def render(topology: Topology) -> str:
 
 
 def picture(topology: Topology, *, linked: bool, style: str = "") -> str:
-    """The element ``svg``; ``linked``: networks and containers lead to ``#n0``, ``#c0``, by their number."""
+    """The element ``svg``; ``linked``: networks, containers and ports lead to ``#n0``, ``#c0``, ``#c0p0``, by number."""
     plan = layout(topology)
     size = f'width="{plan.width}" height="{plan.height}" viewBox="0 0 {plan.width} {plan.height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" class="topology" {size} role="img" aria-label="topology">'
@@ -29,6 +29,12 @@ def picture(topology: Topology, *, linked: bool, style: str = "") -> str:
     # After the wires, which run below the names of the lanes that they pass.
     parts += [_linked(_name(lane), f"n{lane.number}", linked and lane.number is not None) for lane in plan.lanes]
     parts += [_linked(_box(box, topology.containers[box.number]), f"c{box.number}", linked) for box in plan.boxes]
+    parts += [
+        _linked(text, f"c{box.number}p{line.port}", linked)
+        for box in plan.boxes
+        for line, text in _lines(box)
+        if line.port is not None
+    ]
     return "\n".join([*parts, "</svg>"])
 
 
@@ -59,16 +65,16 @@ def _box(box: Box, container: Container) -> str:
     parts = [
         f'<g class="box {container.mark}"><title>{text_of(title)}</title>{rectangle}',
         f'<text class="name" x="{box.x + 10}" y="{box.y + 19}">{text_of(_short(title))}</text>',
-        *_lines(box),
+        *(text for line, text in _lines(box) if line.port is None),
         "</g>",
     ]
     return "".join(parts)
 
 
-def _lines(box: Box) -> Iterator[str]:
+def _lines(box: Box) -> Iterator[tuple[Line, str]]:
     for index, line in enumerate(box.lines):
         y = box.y + 26 + LINE_HEIGHT * index + 11
-        yield f'<text class="{_class(line)}" x="{box.x + 10}" y="{y}">{text_of(_short(line.text))}</text>'
+        yield line, f'<text class="{_class(line)}" x="{box.x + 10}" y="{y}">{text_of(_short(line.text))}</text>'
 
 
 def _class(line: Line) -> str:

@@ -168,6 +168,10 @@ class _Picture:
                     self.allowances[ends] = ", ".join(resource.record()["ports"]) or "every port"
 
 
+PORTS = (PublishedPort, Opening, FloatingPolicy, EgressPolicy)
+"""What counts as a port of a container."""
+
+
 def port_text(port: PublishedPort | Opening | FloatingPolicy | EgressPolicy) -> str:
     """``8080 -> 80/tcp``; what stands on all addresses of both families is the same."""
     match port:

@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import Any, Final
 
 from reconciler.graph import page
+from reconciler.graph.page import Row
 from reconciler.graph.svg import text_of
+from reconciler.graph.topology import PORTS, Container, Mark, Topology, marked, port_text
 from reconciler.graph.topology import SIGNS as MARK_SIGNS
-from reconciler.graph.topology import Mark, Topology, marked
 from reconciler.plan import exposure
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
 from reconciler.plan.differences import changed, differences, words
@@ -63,6 +64,7 @@ def _exposure(exposed: Exposure) -> Iterator[str]:
 def _sections(plan: Plan, topology: Topology) -> Iterator[str]:
     """One for each subject that changes, and a short one for whatever else can be clicked."""
     anchors = _anchors(topology)
+    containers = {f"c{number}": each for number, each in enumerate(topology.containers)}
     for number, (place, group) in enumerate(
         groupby(entries(plan.changes), key=lambda each: (each.owner, each.subject))
     ):
@@ -74,10 +76,12 @@ def _sections(plan: Plan, topology: Topology) -> Iterator[str]:
         count = sum(len(entry.changes) for entry in found)
         what = f"{count} object{'s' if count > 1 else ''} of the kernel"
         detail = f"<details><summary>{what}</summary>{objects}</details>"
-        yield f'<section id="{anchor}"><h3>{text_of(name)}</h3>{_table(found)}{detail}</section>'
+        ports = _Ports(anchor, containers.get(anchor))
+        yield f'<section id="{anchor}"><h3>{text_of(name)}</h3>{_table(found, ports)}{ports.others()}{detail}</section>'
     for (owner, subject), anchor in anchors.items():
         name = text_of(f"{subject} of stack {owner}")
-        yield f'<section id="{anchor}"><h3>{name}</h3><p class="dim">Does not change itself.</p></section>'
+        others = _Ports(anchor, containers.get(anchor)).others()
+        yield f'<section id="{anchor}"><h3>{name}</h3><p class="dim">Does not change itself.</p>{others}</section>'
 
 
 def _anchors(topology: Topology) -> dict[tuple[str, str], str]:
@@ -93,8 +97,27 @@ def _anchors(topology: Topology) -> dict[tuple[str, str], str]:
     return found
 
 
-def _table(found: Sequence[Entry]) -> str:
-    rows = ((MARKS[type(entry.first)], _row(entry)) for entry in found)
+class _Ports:
+    """The ports of a container in the picture, each to be found at one place in its section."""
+
+    def __init__(self, anchor: str, container: Container | None) -> None:
+        ports = container.ports if container else ()
+        self._left = {port.text: f"{anchor}p{number}" for number, port in enumerate(ports)}
+
+    def of(self, change: Change) -> tuple[str, ...]:
+        """The ids of what the change is about: a port that moves was another one before."""
+        both = (resource_of(change), *([change.before] if isinstance(change, Update) else []))
+        texts = (port_text(each) for each in both if isinstance(each, PORTS))
+        return tuple(found for text in texts if (found := self._left.pop(text, "")))
+
+    def others(self) -> str:
+        """Those that no change is about."""
+        found = (f'<span id="{anchor}">{text_of(text)}</span>' for text, anchor in self._left.items())
+        return f'<p class="dim">Other ports: {", ".join(found)}</p>' if self._left else ""
+
+
+def _table(found: Sequence[Entry], ports: _Ports) -> str:
+    rows = [Row(MARKS[type(entry.first)], _row(entry), ports.of(entry.first)) for entry in found]
     return page.table(("change", "reason", "disturbs", "asked for at"), rows)
 
 
@@ -110,10 +133,10 @@ def _object(change: Change) -> str:
     resource = resource_of(change)
     head = text_of(f"{SIGNS[type(change)]} {change.key.kind} {change.key.name}: {resource.describe()}")
     if isinstance(change, Update):
-        rows = ((Mark.CHANGED, row) for row in _changed(change))
+        rows = (Row(Mark.CHANGED, row) for row in _changed(change))
         values = page.table(("field", "before", "after"), rows)
     else:
-        values = page.table(("field", "value"), ((Mark.SAME, row) for row in _fields(resource.record())))
+        values = page.table(("field", "value"), (Row(Mark.SAME, row) for row in _fields(resource.record())))
     reason = f' <span class="dim">{text_of(change.reason)}</span>' if change.reason else ""
     return f'<div class="values"><details><summary>{head}{reason}</summary>{values}</details></div>'
 

@@ -45,42 +45,67 @@ _FOLDS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What there is to write."""
+
+    plan: Plan
+    stacks: tuple[str, ...]
+    exposed: Exposure
+    entries: tuple[Entry, ...]
+    objects: tuple[Entry, ...]
+    diagram: tuple[str, ...]
+    """Of the whole topology; empty where forges would not draw it."""
+    changed: tuple[str, ...]
+    """Of the part of it that changes."""
+    unchanged: int
+    """How many containers the second leaves out."""
+
+
 def render(plan: Plan, stacks: Sequence[str], exposed: Exposure, topology: Topology) -> str:
     """The comment, ending with a newline: as much of the plan as fits, and what was left out."""
+    changing = marked(topology)
+    content = _Content(
+        plan,
+        tuple(sorted(stacks)),
+        exposed,
+        entries(plan.changes),
+        single(plan.changes),
+        _diagram(topology),
+        _diagram(changing),
+        len(topology.containers) - len(changing.containers),
+    )
     for fold in _FOLDS:
-        found = "\n".join(_parts(plan, stacks, exposed, topology, fold)) + "\n"
+        found = "\n".join(_parts(content, fold)) + "\n"
         if len(found.encode()) <= LIMIT:
             return found
     # Names of a thousand stacks, say: what there is to say at least.
-    return f"## netapply plan\n\n{code(text.summary(plan))}\n\n{_NOTE} everything else.\n"
+    return f"## netapply plan\n\n**{escaped(text.summed(content.entries, plan))}**\n\n{_NOTE} everything else.\n"
 
 
 _NOTE = "> **Folded to fit into a comment:**"
 
 
-def _parts(plan: Plan, stacks: Sequence[str], exposed: Exposure, topology: Topology, fold: Fold) -> Iterator[str]:
-    yield f"## netapply plan: {', '.join(map(code, sorted(stacks))) or 'the host'}"
+def _parts(content: _Content, fold: Fold) -> Iterator[str]:
+    plan = content.plan
+    yield f"## netapply plan: {', '.join(map(code, content.stacks)) or 'the host'}"
     yield ""
     if not plan.steps:
         yield "Nothing to do."
         yield from _warnings(plan, fold)
         return
-    found = entries(plan.changes)
-    yield f"**{escaped(text.summary(plan))}**"
+    yield f"**{escaped(text.summed(content.entries, plan))}**"
     yield ""
-    yield from _summary(found)
+    yield from _summary(content.entries)
     yield from _warnings(plan, fold)
-    yield from _exposure(exposed, fold)
+    yield from _exposure(content.exposed, fold)
     folded = [] if fold.objects else ["the objects of the kernel (`netapply plan --detail`)"]
-    if fold.topology:
-        diagram, left_out = _diagram(topology, fold)
-        yield from diagram
-        folded += left_out
-    else:
-        folded.append("the topology (`netapply plan --format html`)")
-    yield from _changes(found, fold)
+    diagram, left_out = _topology(content, fold)
+    yield from diagram
+    folded += left_out
+    yield from _changes(content.entries, fold)
     if fold.objects:
-        yield from _details("Objects of the kernel", _diff(single(plan.changes), None))
+        yield from _details("Objects of the kernel", _diff(content.objects, None))
     if fold.lines is not None:
         folded.append(f"all but {fold.lines} lines of each list (`netapply plan`)")
     if folded:
@@ -119,19 +144,21 @@ def _exposure(exposed: Exposure, fold: Fold) -> Iterator[str]:
             yield from _fenced("diff", _cut([f"{sign} {line}" for line in exposure.lines(ways)], fold.lines))
 
 
-def _diagram(topology: Topology, fold: Fold) -> tuple[list[str], list[str]]:
-    """The topology, and what of it was left out: first all that does not change, then all of it."""
-    changing = marked(topology)
-    for seen, is_whole in ((topology, True), (changing, False)):
-        if is_whole and not fold.unchanged:
-            continue
-        drawn = mermaid.render(seen)
-        edges = sum(len(each.members) for each in seen.containers) + len(seen.allowances)
-        if len(drawn) <= _TOPOLOGY_LIMIT and edges <= _EDGES:
-            lines = ["", "### Topology", "", *_fenced("mermaid", drawn.splitlines())]
-            count = len(topology.containers) - len(seen.containers)
-            return lines, [f"{count} unchanged containers of the topology"] if count else []
-    return [], ["the topology (`netapply plan --format html`)"]
+def _diagram(topology: Topology) -> tuple[str, ...]:
+    edges = sum(len(each.members) for each in topology.containers) + len(topology.allowances)
+    drawn = mermaid.render(topology)
+    return tuple(drawn.splitlines()) if len(drawn) <= _TOPOLOGY_LIMIT and edges <= _EDGES else ()
+
+
+def _topology(content: _Content, fold: Fold) -> tuple[list[str], list[str]]:
+    """The topology, and what of it is left out: first all that does not change, then all of it."""
+    whole = content.diagram if fold.unchanged else ()
+    drawn = whole or content.changed
+    if not fold.topology or not drawn:
+        return [], ["the topology (`netapply plan --format html`)"]
+    lines = ["", "### Topology", "", *_fenced("mermaid", drawn)]
+    hidden = content.unchanged and not whole
+    return lines, [f"{content.unchanged} unchanged containers of the topology"] if hidden else []
 
 
 def _changes(found: Sequence[Entry], fold: Fold) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -14,7 +14,7 @@ from reconciler.plan.grouping import Entry, change_source, entries, resource_of,
 from reconciler.plan.plan import Plan, counted
 from reconciler.state import HOST_OWNER
 
-__all__ = ["SIGNS", "change_source", "done_line", "done_summary", "line", "printable", "render", "shown", "summary"]
+__all__ = ["SIGNS", "change_source", "done_line", "line", "printable", "render", "shown", "summary"]
 
 SIGNS: Final = {Create: "+", Update: "~", Delete: "-"}
 _COLOURS = {"+": "32", "~": "33", "-": "31"}
@@ -40,13 +40,17 @@ def render(plan: Plan, exposed: Exposure | None = None, *, detail: bool = False,
     backend, reason = plan.firewall
     if backend:
         lines.append(f"Firewall: {backend} ({reason})")
-    lines.append(f"Plan: {summary(plan, detail=detail)}")
+    lines.append(f"Plan: {summed(found, plan)}")
     return "\n".join(lines) + "\n"
 
 
 def summary(plan: Plan, *, detail: bool = False) -> str:
     """``3 to create, 1 to update, 0 to delete; no other connection is disturbed``: of the lines that are shown."""
-    found = single(plan.changes) if detail else entries(plan.changes)
+    return summed(single(plan.changes) if detail else entries(plan.changes), plan)
+
+
+def summed(found: Iterable[Entry], plan: Plan) -> str:
+    """The same of entries that somebody has already."""
     counts = ", ".join(f"{count} to {action}" for action, count in counted(entry.first for entry in found).items())
     return f"{counts}; {disturbance(plan)}"
 
@@ -91,12 +95,6 @@ def done_line(change: Change) -> str:
     resource = resource_of(change)
     subject = resource.key.name.partition(":")[0]
     return printable(f"{SIGNS[type(change)]} {subject}: {resource.describe()}")
-
-
-def done_summary(plan: Plan) -> str:
-    """``3 created, 1 updated, 0 deleted``."""
-    counts = counted(shown(plan.changes))
-    return f"Done: {counts['create']} created, {counts['update']} updated, {counts['delete']} deleted"
 
 
 def _groups(found: Sequence[Entry], paint: Paint) -> Iterator[str]:

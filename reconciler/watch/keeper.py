@@ -26,7 +26,7 @@ from reconciler.watch.backoff import Backoff, Fight, Fights, Restarts
 from reconciler.watch.hints import Hints
 from reconciler.watch.manifests import Manifests
 from reconciler.watch.planning import Attempt
-from reconciler.watch.putting_back import Dependents, plan_back
+from reconciler.watch.putting_back import Dependents, differences, plan_back
 
 Clock = Callable[[], float]
 PRUNE_AFTER = 1.0
@@ -163,10 +163,13 @@ class Keeper:
         observation = self._look(hints, manifests)
         is_steady = self._settled and last is not None and _relevant(observation) == _relevant(last)
         if is_steady and last is not None:
-            if observation.state == last.state:
+            differing = differences(observation.state, last.state)
+            if not differing:
                 return Round()
-            observation = self._without_early_restarts(observation, manifests, self._clock())
-            return self._put_back(observation, last.state, manifests)
+            # What others did to stacks of their own is for the whole pipeline to take in.
+            if all(owner == HOST_OWNER or owner in manifests for owner in differing.values()):
+                observation = self._without_early_restarts(observation, manifests, self._clock())
+                return self._put_back(observation, last.state, manifests)
         self.observation = observation
         self._dependents = None
         if HOST_OWNER in self.records:

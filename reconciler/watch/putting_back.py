@@ -35,11 +35,15 @@ class Dependents:
 def plan_back(observation: Observation, wanted: State, dependents: Dependents) -> Plan:
     """The plan that a comparison of both whole states would give."""
     observed = observation.state
-    keys = {key for key, resource in wanted.items() if not _same(observed, key, resource)}
-    keys |= {key for key, _ in observed.items() if key not in wanted}
-    concerned = dependents.with_dependents(keys)
+    concerned = dependents.with_dependents(differences(observed, wanted))
     steps = order(diff(_part(observed, concerned), _part(wanted, concerned)), observed, wanted)
     return Plan(steps, observation.facts.warnings, (observation.facts.backend, observation.facts.backend_reason))
+
+
+def differences(observed: State, wanted: State) -> dict[Key, str]:
+    """The keys at which they differ, with the owner of what is there, or should be."""
+    found = {key: resource.owner for key, resource in wanted.items() if not _same(observed, key, resource)}
+    return found | {key: resource.owner for key, resource in observed.items() if key not in wanted}
 
 
 def _same(state: State, key: Key, resource: object) -> bool:

@@ -100,6 +100,24 @@ def test_without_javascript_it_is_a_table_to_read(browser: Chromium, plan_file: 
     assert page.visible("section") == ["n0", "n1", "c0"]
 
 
+def test_a_click_on_a_port_leads_to_its_change(
+    browser: Chromium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CASES / "port-changed")
+    case = read_case(CASES / "port-changed")
+    path = tmp_path / "plan.html"
+    path.write_text(plan_page(case.observation.state, desired(case.scope, case.observation)))
+
+    for number, text in enumerate(("- 8080 -> 80/tcp", "+ 8081 -> 80/tcp")):
+        page = browser.open(path)
+        assert page.evaluate(f"document.querySelector('svg a[href=\\'#c1p{number}\\']').textContent") == text
+        page.click(f"svg a[href='#c1p{number}'] text")
+        assert page.becomes_visible("section", ["c1"])
+        row = page.evaluate("document.querySelector(':target').closest('tr').innerText")
+        assert "publish 8081/tcp -> web:80, any source (host_port: 8080 -> 8081)" in row
+        assert page.faults() == []
+
+
 def test_light_and_dark_by_what_the_reader_prefers(browser: Chromium, plan_file: Path) -> None:
     grounds = [
         browser.open(plan_file, dark=dark).evaluate("getComputedStyle(document.body).backgroundColor")

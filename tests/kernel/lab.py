@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.kernel import snapshot, talk
+from tests.kernel import prepared, snapshot, talk
 from tests.kernel.isolation import Result, inside, private_folders
 from tests.kernel.snapshot import Snapshot
 from tests.kernel.talk import Answer, Connection, Protocol, Server
@@ -167,15 +167,12 @@ class Host(Machine):
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run netapply on this host, in its folder. With ``check``, any exit but 0 is an AssertionError."""
-        done = subprocess.run(
-            self.command(*arguments),
-            check=False,
-            cwd=self.folder,
-            env=self.environment() | dict(environment or {}),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
+        done = prepared.process().run(
+            ["-n", self.name, *arguments],
+            self.folder,
+            self.environment() | dict(environment or {}),
+            stdin,
+            timeout,
         )
         self.lab.note_processes()
         if check:

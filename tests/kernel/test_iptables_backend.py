@@ -291,7 +291,8 @@ def test_beside_another_writer(host: Host, *, is_polite: bool) -> None:
         return int(done), int(failed)
 
     done, failed = in_host(host, work)
-    assert len([line for line in save(host) if line.startswith("-A PREROUTING -s 10.66.")]) == done
+    # One that fails may have written its rule all the same: the kernel refused only the counters.
+    assert done <= sum(line.startswith("-A PREROUTING -s 10.66.") for line in save(host)) <= done + failed
     assert done > 0
     if is_polite:
         assert failed == 0

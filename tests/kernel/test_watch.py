@@ -274,6 +274,14 @@ def test_plan_and_up_work_beside_it(watcher: Watcher, host: Host) -> None:
     assert pins(host) == {"shop.web", "other.one"}
     watcher.wait_quiet()
     assert pins(host) == {"shop.web", "other.one"}
+    host.write("other.yaml", SMALL.replace("{one", "{two"))
+    host.netapply("up", "other.yaml")
+    host.run(["nft", "delete", "table", "inet", "netapply"])
+    watcher.wait_quiet()
+    assert pins(host) == {"shop.web", "other.two"}
+    host.netapply("down", "other.yaml")
+    watcher.wait_quiet()
+    assert pins(host) == {"shop.web"}
 
 
 def test_what_a_service_manager_hears(host: Host, tmp_path: Path) -> None:

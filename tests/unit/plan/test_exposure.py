@@ -43,8 +43,10 @@ MEMBERS = "from members of network shop_front: every port of shop/web"
         (
             [replace(PORT, sources=("10.0.0.0/8", "192.0.2.0/24"))],
             [
-                "from 10.0.0.0/8, 192.0.2.0/24 and this host: 8080/tcp on every IPv4 address of the host"
-                " -> 80/tcp of shop/web"
+                (
+                    "from 10.0.0.0/8, 192.0.2.0/24 and this host: 8080/tcp on every IPv4 address of the host"
+                    " -> 80/tcp of shop/web"
+                )
             ],
         ),
         (
@@ -74,8 +76,10 @@ MEMBERS = "from members of network shop_front: every port of shop/web"
         (
             [SUB],
             [
-                "from members of network shop_lan and machines on the host's eth1: its own address on shop_lan"
-                " -> every port of shop/web"
+                (
+                    "from members of network shop_lan and machines on the host's eth1: its own address on shop_lan"
+                    " -> every port of shop/web"
+                )
             ],
         ),
         (
