@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.manifest.model import Manifest
+    from reconciler.manifest.tree import Tree
 
 __all__ = ["discover", "load", "stacks"]
 
@@ -50,13 +51,14 @@ def stacks(
     stdin: str | bytes | None = None,
     profiles: Sequence[str] = (),
     env_files: Sequence[Path | str] | None = None,
+    tree: Tree | None = None,
 ) -> tuple[Manifest, ...]:
     """Read all stacks of a run.
 
     Each of ``file_arguments`` is one stack, a directory all that are in it (``*.yaml``,
     ``*.yml``); ``merged`` (``-f``) are files of one stack. With neither, `discover` looks in
-    ``directory``. The warnings of the whole run stand in the first manifest. The rest is
-    as for `load`.
+    ``directory``. The warnings of the whole run stand in the first manifest. ``tree`` has the
+    files, the disk if it is None. The rest is as for `load`.
 
     Raises:
         NetapplyError: with all that is wrong in all of them; two stacks of one name;
@@ -65,6 +67,8 @@ def stacks(
     from reconciler.manifest import documents, loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
 
     run = documents.Run(environment, stdin, tuple(profiles), None if env_files is None else _texts(env_files))
+    if tree is not None:
+        run.tree = tree
     return loading.stacks(_texts(file_arguments), _texts(merged), stack_name, str(directory), run)
 
 

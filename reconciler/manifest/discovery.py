@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError
+from reconciler.manifest.tree import DISK, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ OVERRIDES = (
 _COMPOSE_NAMES = frozenset(NAMES[2:])
 
 
-def discover(directory: Path | str, environment: Mapping[str, str]) -> list[str]:
+def discover(directory: Path | str, environment: Mapping[str, str], tree: Tree = DISK) -> list[str]:
     """The files of the one stack that a run without file arguments is about.
 
     ``COMPOSE_FILE`` names them, separated by ``COMPOSE_PATH_SEPARATOR`` (a colon unless
@@ -44,17 +45,17 @@ def discover(directory: Path | str, environment: Mapping[str, str]) -> list[str]
         return [part for part in named.split(environment.get("COMPOSE_PATH_SEPARATOR") or ":") if part]
     here = Path(directory)
     for name in NAMES:
-        if (here / name).is_file():
+        if tree.is_file(str(here / name)):
             overrides = OVERRIDES if name in _COMPOSE_NAMES else ()
-            return [name, *[each for each in overrides if (here / each).is_file()][:1]]
+            return [name, *[each for each in overrides if tree.is_file(str(here / each))][:1]]
     message = f"no manifest in {here.resolve()}"
     raise NetapplyError.of(message, hint=f"name a file, or create one of {', '.join(NAMES)}")
 
 
-def members(directory: Path) -> list[Path]:
+def members(directory: Path, tree: Tree = DISK) -> list[Path]:
     """The manifests in a directory, in the order of their names; hidden files are none."""
     return sorted(
         path
-        for path in directory.iterdir()
-        if path.suffix in {".yaml", ".yml"} and not path.name.startswith(".") and path.is_file()
+        for path in (directory / name for name in tree.names(str(directory)))
+        if path.suffix in {".yaml", ".yml"} and not path.name.startswith(".") and tree.is_file(str(path))
     )

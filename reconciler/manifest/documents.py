@@ -17,6 +17,7 @@ from reconciler.manifest.merge import merge
 from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
 from reconciler.manifest.normalise import Unused, normalise
 from reconciler.manifest.reading import LARGEST_FILE, read
+from reconciler.manifest.tree import DISK, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Table
@@ -29,7 +30,7 @@ _LONGEST_CHAIN = 20
 
 @dataclass(slots=True)
 class Run:
-    """What the stacks of one run share. ``env_files`` None: each stack's own ``.env``.
+    """What the stacks of one run share. ``env_files`` None: each stack's own ``.env``. ``tree`` has the files.
 
     ``files`` are those that were asked for so far, found or not: the result is as good as they are unchanged.
     """
@@ -41,6 +42,7 @@ class Run:
     faults: Faults = field(default_factory=Faults)
     unused: Unused = field(default_factory=Unused)
     files: set[str] = field(default_factory=set)
+    tree: Tree = DISK
 
 
 class Documents:
@@ -146,8 +148,7 @@ def content(path: str, run: Run) -> bytes | str:
         return run.stdin or ""
     run.files.add(path)
     try:
-        with Path(path).open("rb") as file:
-            return file.read(LARGEST_FILE + 1)
+        return run.tree.read(path, LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
         reason = "no such file" if isinstance(error, FileNotFoundError) else reason
@@ -165,7 +166,7 @@ def read_variables(
     """The variables of these files, later ones first; a missing file is a fault unless ``optional``."""
     found: dict[str, str] = {}
     for file in files:
-        if optional and not Path(file).is_file():
+        if optional and not run.tree.is_file(file):
             run.files.add(file)
             continue
         try:

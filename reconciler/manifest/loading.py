@@ -83,12 +83,12 @@ def _groups(
         return [tuple(merged)]
     if not file_arguments:
         prefix = "" if directory == "." else f"{directory}/"
-        names = discover(directory, _environment(directory, run))
+        names = discover(directory, _environment(directory, run), run.tree)
         return [tuple(name if name == STDIN or name.startswith("/") else prefix + name for name in names)]
     groups: list[tuple[str, ...]] = []
     for argument in file_arguments:
-        if argument != STDIN and Path(argument).is_dir():
-            found = members(Path(argument))
+        if argument != STDIN and run.tree.is_folder(argument):
+            found = members(Path(argument), run.tree)
             if not found:
                 run.faults.add(f"no manifest in {argument}", hint="a manifest's name ends in .yaml or .yml")
             groups += [(str(path),) for path in found]

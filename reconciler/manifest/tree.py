@@ -1,0 +1,50 @@
+"""Where manifests are read from: the disk, or whatever else has files in folders, such as a commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Tree(Protocol):
+    """Files in folders, by paths as the user wrote them, relative to the current directory."""
+
+    def read(self, path: str, most: int) -> bytes:
+        """The first ``most`` bytes of a file. Raises OSError, or ValueError for what can be no path."""
+        ...
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is such a file."""
+        ...
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is such a folder."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """The names of what is in a folder, in no order."""
+        ...
+
+
+class Disk:
+    """The files of this machine, as they are now."""
+
+    def read(self, path: str, most: int) -> bytes:
+        """See `Tree`."""
+        with Path(path).open("rb") as file:
+            return file.read(most)
+
+    def is_file(self, path: str) -> bool:
+        """See `Tree`."""
+        return Path(path).is_file()
+
+    def is_folder(self, path: str) -> bool:
+        """See `Tree`."""
+        return Path(path).is_dir()
+
+    def names(self, folder: str) -> list[str]:
+        """See `Tree`."""
+        return [path.name for path in Path(folder).iterdir()]
+
+
+DISK = Disk()
