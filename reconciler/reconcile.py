@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from reconciler.desired.build import Scope, desired
 from reconciler.desired.host import blocked, lost_records
 from reconciler.desired.parents import idle_parents
 from reconciler.desired.routing import unanswered
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel.machine import Machine
 from reconciler.observation import Observation
 from reconciler.plan.diff import diff
 from reconciler.plan.plan import Plan, Stage, Step, order
 from reconciler.plan.shared_namespaces import disturbed_members
 from reconciler.plan.verify import differences, touched_sandboxes
 from reconciler.state import HOST_OWNER, State
+
+if TYPE_CHECKING:
+    # Only who applies touches the host: plans are made where there is none, and no Linux.
+    from reconciler.kernel.machine import Machine
 
 Progress = Callable[[Step], None]
 
@@ -33,6 +37,11 @@ class Outcome:
 def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
     """What has to change on the observed host, in order, and the state that it leads to."""
     wanted = desired(scope, observation)
+    return plan_to(wanted, observation), wanted
+
+
+def plan_to(wanted: State, observation: Observation) -> Plan:
+    """What has to change on the observed host, in order, so that it is as ``wanted``."""
     observed = observation.state
     changes = diff(observed, wanted)
     steps = order(changes, observed, wanted)
@@ -45,7 +54,7 @@ def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
         *unanswered(wanted),
         *disturbed_members(changes, observed),
     )
-    return Plan(steps, warnings, (facts.backend, facts.backend_reason)), wanted
+    return Plan(steps, warnings, (facts.backend, facts.backend_reason))
 
 
 def apply(machine: Machine, plan: Plan, wanted: State, progress: Progress = lambda _step: None) -> Outcome:

@@ -7,7 +7,7 @@ their default. What is read is not trusted: everything unexpected is an error th
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import cache
 from types import UnionType
@@ -25,6 +25,7 @@ from reconciler.resources.bridge import Bridge
 from reconciler.resources.container_file import ContainerFile
 from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.host_address import HostAddress
+from reconciler.resources.job import EndedJob, Job
 from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.resources.process import Process
@@ -70,6 +71,8 @@ _TYPES: dict[str, type] = {
     "egress": EgressPolicy,
     "allow": AllowPolicy,
     "host_address": HostAddress,
+    "job": Job,
+    "ended_job": EndedJob,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 # A place in a manifest means nothing elsewhere; strays are other programs' texts; warnings are made anew;
@@ -86,10 +89,32 @@ def concealed(state: State, key: bytes = b"") -> State:
 
 
 def _concealed(resource: Resource, key: bytes) -> Resource:
+    if isinstance(resource, EndedJob):
+        # A digest of a command with its environment, which guesses could be tried against.
+        return replace(resource, definition=_token(key, resource.container, "", resource.definition))
     if not isinstance(resource, Process):
         return resource
     hidden = tuple((name, _token(key, resource.container, name, value)) for name, value in resource.environment)
     return replace(resource, environment=hidden)
+
+
+def comparable(wanted: State, observed: State) -> State:
+    """``wanted`` with the values concealed that ``observed`` has concealed without a key, so that they do not differ."""
+    return State(_comparable(resource, observed.get(resource.key)) for resource in wanted)
+
+
+def _comparable(resource: Resource, observed: Resource | None) -> Resource:
+    if not isinstance(resource, Process) or not isinstance(observed, Process):
+        return resource
+    unknown = {name for name, value in observed.environment if value == CONCEALED}
+    values = tuple((name, CONCEALED if name in unknown else value) for name, value in resource.environment)
+    return replace(resource, environment=values)
+
+
+def has_concealed(state: State, owners: Collection[str]) -> bool:
+    """Whether a command of these owners has variables whose values nobody knows here."""
+    commands = (each for each in state if isinstance(each, Process) and each.owner in owners)
+    return any(value == CONCEALED for command in commands for _, value in command.environment)
 
 
 def _token(key: bytes, *parts: str) -> str:

@@ -17,6 +17,7 @@ from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.job import EndedJob, Job
 from reconciler.resources.process import Process, process_key
+from reconciler.snapshot import CONCEALED
 from reconciler.state import HOST_OWNER, Resource, State
 
 _OWN = frozenset({"owner", "source", "fault", "link_environment"})
@@ -52,7 +53,7 @@ def ended_jobs(resources: Iterable[Resource], observation: Observation) -> tuple
         if isinstance(record, EndedJob)
         and record.container in jobs
         and process_key(record.container) not in observation.state
-        and definition_of(commands[record.container]) == record.definition
+        and record.definition in {definition_of(commands[record.container]), CONCEALED}
     )
 
 

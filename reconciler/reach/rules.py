@@ -17,11 +17,12 @@ from reconciler.firewall.opening import Opening, origins
 from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, PublishedPort
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 from reconciler.observation import Facts
-from reconciler.reach.packet import Packet, family_of, within
+from reconciler.reach.packet import Packet, within
 from reconciler.state import State
 
-_WILDCARDS: Final = {"0.0.0.0": 4, "::": 6}  # noqa: S104  # compared, never bound
+_EVERY: Final = {4: "0.0.0.0", 6: "::"}  # noqa: S104  # compared, never bound
 _FAMILIES: Final = {"ip": 4, "ip6": 6}
+_IPV6: Final = 6
 
 
 class Track(StrEnum):
@@ -32,6 +33,20 @@ class Track(StrEnum):
     INVALID = "invalid"
 
 
+class Passage(NamedTuple):
+    """A packet on its way through the host, between the interfaces ``into`` and ``out``.
+
+    ``into`` is empty for what the host sends itself, ``out`` for what is for the host. ``translated``: its
+    connection goes to another destination than was asked for.
+    """
+
+    packet: Packet
+    into: str
+    out: str
+    track: Track
+    translated: bool = False
+
+
 class Ruling(NamedTuple):
     """Whether it passes, and which rule says so; without words no rule of ours had a say."""
 
@@ -40,10 +55,10 @@ class Ruling(NamedTuple):
     source: Source | None = None
 
 
-class Translation(NamedTuple):
-    """The packet with another address, and what asked for it."""
+class NewSource(NamedTuple):
+    """``address``, with which a packet leaves; empty: that of the interface. ``what`` asked for it."""
 
-    packet: Packet
+    address: str
     what: str
     source: Source | None = None
 
@@ -66,7 +81,7 @@ class Rules:
     def target(self, packet: Packet) -> PublishedPort | FloatingPolicy | None:
         """What leads on what is sent to an address of the host: one address goes before all of them."""
         address, protocol, port = packet.destination, packet.protocol, packet.destination_port
-        wildcard = "::" if packet.family == 6 else "0.0.0.0"  # noqa: PLR2004, S104  # the family; compared, never bound
+        wildcard = _EVERY[packet.family]
         return (
             self.ports.get((address, protocol, port))
             or self.floating.get(address)
@@ -76,83 +91,190 @@ class Rules:
     def arriving(self, packet: Packet) -> Ruling:
         """Whether who sends it to a host address from elsewhere may use the port that is published there."""
         address, protocol, port = packet.destination, packet.protocol, packet.destination_port
-        wildcard = "::" if packet.family == 6 else "0.0.0.0"  # noqa: PLR2004, S104  # as above
+        wildcard = _EVERY[packet.family]
         for published in (self.ports.get((address, protocol, port)), self.ports.get((wildcard, protocol, port))):
             if published and published.sources and not _is_from(packet.source, published.sources):
-                what = f"drop: port {port}/{protocol} is published {origins(published.sources)} only"
+                what = f"drop, port {port}/{protocol} is published {origins(published.sources)} only"
                 return Ruling(False, f"{what}, not for {packet.source}", published.source)
         return Ruling(True)
 
-    def spoofed(self, packet: Packet, into: str, track: Track) -> Ruling:
-        """A source of another of our networks is dropped; answers pass."""
-        network = self.networks.get(into)
-        if track is Track.REPLY or network is None or _is_from(packet.source, network.subnets):
+    def entering(self, passage: Passage) -> Ruling:
+        """What becomes of what is for the host itself."""
+        packet = passage.packet
+        if passage.track is Track.REPLY or not passage.into:
             return Ruling(True)
-        for other in self.networks.values():
-            if _is_from(packet.source, other.subnets):
-                what = f"drop: {packet.source} is no address of network {network.network.partition('/')[2]}"
-                return Ruling(False, what, network.source)
-        return Ruling(True)
+        if self.base:
+            spoofed = self._spoofed(passage)
+            if not spoofed.passes:
+                return spoofed
+        opening = next((each for each in self.openings if _opens(each, packet)), None) if self.base else None
+        for chain in self._dropping("input", packet.family):
+            where = _chain(chain)
+            if opening is None:
+                what = f"input: the host's own {where} drops what it does not accept itself, and nothing opens {packet}"
+                return Ruling(False, f"{what}; missing is an accept rule there, or open: on the container")
+            if not self._accepts(chain):
+                what = f"input: the host's own {where} drops it: netapply's rule that accepts its mark is missing there"
+                return Ruling(False, what, opening.source)
+        if opening:
+            return Ruling(True, f"input: {opening.describe()}", opening.source)
+        return Ruling(True, "input: only the host's filter INPUT is passed, no translation and no bridge")
 
-    def forwarded(self, packet: Packet, into: str, out: str, track: Track) -> Ruling:
-        """What becomes of it between two interfaces of the host."""
-        if into not in self.networks and out not in self.networks:
+    def forwarded(self, passage: Passage) -> Ruling:
+        """What becomes of what goes through the host."""
+        if passage.into not in self.networks and passage.out not in self.networks:
             return Ruling(True)
         if self.base is None:
-            ruling = Ruling(True, "no rule: netapply's firewall table is missing, nothing keeps networks apart")
+            ruling = Ruling(True, "forward: netapply's firewall table is missing, so nothing keeps networks apart")
         else:
-            ruling = self._judged(packet, into, out, track)
-        missing = next(self._unaccepted("forward", packet.family), None)
-        if ruling.passes and missing and (track is not Track.REPLY or self.base is None):
-            return Ruling(False, _dropped_by(missing, "forwarded"), ruling.source)
+            ruling = self._judged(passage)
+        if ruling.passes and passage.track is not Track.REPLY:
+            for chain in self._dropping("forward", passage.packet.family):
+                if self.base is None or not self._accepts(chain):
+                    what = f"forward: the host's own {_chain(chain)} drops it: netapply's rule that accepts its mark"
+                    return Ruling(False, f"{what} is missing there", ruling.source)
         return ruling
 
-    def _judged(self, packet: Packet, into: str, out: str, track: Track) -> Ruling:
+    def _judged(self, passage: Passage) -> Ruling:
+        packet, into, out, track, _ = passage
         before, after = self.networks.get(into), self.networks.get(out)
         if before and into == out and before.icc:
-            return Ruling(True, "within one network", before.source)
-        spoofed = self.spoofed(packet, into, track)
+            return Ruling(True, f"forward: within network {_name(before)}", before.source)
+        spoofed = self._spoofed(passage)
         if not spoofed.passes:
             return spoofed
-        allowance = self._allowance(packet, into, out)
+        allowance = next((each for each in self.allowed.get((into, out), ()) if _allows(each, packet)), None)
         if allowance:
-            return Ruling(True, f"allow: {allowance.describe()}", allowance.source)
+            return Ruling(True, f"forward: {allowance.describe()}", allowance.source)
         if track is Track.REPLY and (out, into) in self.allowed:
-            return Ruling(True, "answer to what is allowed")
+            return Ruling(True, "forward: answer to what is allowed")
         for network in (before, after):
             if network and network.internal:
-                return Ruling(False, f"drop: network {_name(network)} is internal", network.source)
-        return self._between(packet, before, after, into, track)
+                return Ruling(False, f"forward: drop, network {_name(network)} is internal", network.source)
+        return self._between(passage, before, after)
 
-    def _between(
-        self, packet: Packet, before: NetworkPolicy | None, after: NetworkPolicy | None, into: str, track: Track
-    ) -> Ruling:
-        if packet in self.translated:
-            return Ruling(True, "a published port")
+    def _between(self, passage: Passage, before: NetworkPolicy | None, after: NetworkPolicy | None) -> Ruling:
+        if passage.translated:
+            return Ruling(True, "forward: translated by a published port")
         if before and before is after:
-            return Ruling(False, f"drop: members of network {_name(before)} are kept apart (icc off)", before.source)
-        if track is Track.REPLY:
-            return Ruling(True, "answer of a connection")
-        if track is Track.INVALID:
-            return Ruling(False, "drop: an answer of no connection that the host knows (it came by another way)")
+            what = f"forward: drop, members of network {_name(before)} are kept apart (icc off)"
+            return Ruling(False, what, before.source)
+        if passage.track is Track.REPLY:
+            return Ruling(True, "forward: answer of a connection")
+        if passage.track is Track.INVALID:
+            return Ruling(False, "forward: drop, it belongs to no connection that the host knows: the rest went another way")
         if after is None:
-            return Ruling(True, "outward", before.source if before else None)
-        if into in after.trusted_interfaces:
-            return Ruling(True, f"{into} is trusted by network {_name(after)}", after.source)
-        return self._inward(packet, after)
+            return Ruling(True, "forward: outward", before.source if before else None)
+        if passage.into in after.trusted_interfaces:
+            return Ruling(True, f"forward: network {_name(after)} trusts the host's {passage.into}", after.source)
+        return self._inward(passage.packet, after)
 
     def _inward(self, packet: Packet, after: NetworkPolicy) -> Ruling:
-        mode = after.mode6 if packet.family == 6 else after.mode4  # noqa: PLR2004  # the family
+        mode = after.mode6 if packet.family == _IPV6 else after.mode4
         if mode == "nat-unprotected":
-            return Ruling(True, f"network {_name(after)} has gateway mode nat-unprotected", after.source)
+            return Ruling(True, f"forward: network {_name(after)} has gateway mode nat-unprotected", after.source)
         if mode != "routed":
-            what = f"drop: addresses of network {_name(after)} are not reached from other networks or machines"
+            what = f"forward: drop, addresses of network {_name(after)} are not reached from elsewhere"
             return Ruling(False, f"{what} (gateway mode {mode}); publish the port, or allow the network", after.source)
         port = self.routed.get((packet.destination, packet.protocol, packet.destination_port))
         if port is None:
-            what = f"drop: {packet.destination_port}/{packet.protocol} of {packet.destination} is not published"
-            return Ruling(False, f"{what} (network {_name(after)} is routed)", after.source)
+            what = f"forward: drop, {packet} is not published, and network {_name(after)} has gateway mode routed"
+            return Ruling(False, what, after.source)
         if port.sources and not _is_from(packet.source, port.sources):
-            what = f"drop: port {packet.destination_port}/{packet.protocol} is open {origins(port.sources)} only"
-            return Ruling(False, f"{what}, not for {packet.source}", port.source)
-        return Ruling(True, port.describe(), port.source)
+            what = f"forward: drop, {packet} is open {origins(port.sources)} only, not for {packet.source}"
+            return Ruling(False, what, port.source)
+        return Ruling(True, f"forward: {port.describe()}", port.source)
+
+    def leaving(self, passage: Passage) -> NewSource | None:
+        """The address that a new connection leaves with; None: its own."""
+        packet, into, out = passage.packet, passage.into, passage.out
+        before, after = self.networks.get(into), self.networks.get(out)
+        if self.base is None:
+            return None
+        if after:
+            hairpin = passage.translated and _is_from(packet.source, after.subnets)
+            if hairpin or packet.source.startswith("127."):
+                return NewSource("", "so that the answer comes back through the host", after.source)
+            return None
+        if before is None:
+            return None
+        egress = self.egress.get(packet.source)
+        if egress:
+            return NewSource(egress.address, egress.describe(), egress.source)
+        six = packet.family == _IPV6
+        masquerade, given, mode = (
+            (before.masquerade6, before.snat6, before.mode6) if six else (before.masquerade4, before.snat4, before.mode4)
+        )
+        if not masquerade or not mode.startswith("nat"):
+            return None
+        return NewSource(given, f"network {_name(before)} is masqueraded", before.source)
+
+    def _spoofed(self, passage: Passage) -> Ruling:
+        """A source of another of our networks is dropped; answers pass."""
+        network, address = self.networks.get(passage.into), passage.packet.source
+        if passage.track is Track.REPLY or network is None or _is_from(address, network.subnets):
+            return Ruling(True)
+        if any(_is_from(address, other.subnets) for other in self.networks.values()):
+            return Ruling(False, f"drop, {address} is no address of network {_name(network)}", network.source)
+        return Ruling(True)
+
+    def _dropping(self, hook: str, family: int) -> Iterator[HostAccept]:
+        """The host's own chains that would drop what bears no mark."""
+        for chain in self.wanted:
+            if chain.hook == hook and _FAMILIES.get(chain.family, family) == family:
+                yield chain
+
+    def _accepts(self, chain: HostAccept) -> bool:
+        """Whether our rule stands in that chain, where it has an effect."""
+        return any(each.key == chain.key and each.mark == chain.mark for each in self.accepts)
+
+
+def rules(state: State, facts: Facts) -> Rules:
+    """The policies of that state, and what of the host's own firewall is in their way."""
+    found = Rules(wanted=facts.wanted_accepts)
+    for resource in state:
+        match resource:
+            case FirewallBase():
+                # While backends change there are two, which say the same.
+                found.base = resource
+            case NetworkPolicy():
+                found.networks[resource.interface] = resource
+            case PublishedPort():
+                ports = found.routed if resource.routed else found.ports
+                ports[resource.host_address, resource.protocol, resource.host_port] = resource
+            case FloatingPolicy():
+                found.floating[resource.address] = resource
+            case EgressPolicy():
+                found.egress[resource.target_address] = resource
+            case AllowPolicy():
+                found.allowed[resource.interface, resource.target_interface].append(resource)
+            case Opening():
+                found.openings.append(resource)
+            case HostAccept():
+                found.accepts.append(resource)
+            case _:
+                pass
+    return found
+
+
+def _is_from(address: str, subnets: Iterable[str]) -> bool:
+    return any(within(address, subnet) for subnet in subnets)
+
+
+def _opens(opening: Opening, packet: Packet) -> bool:
+    meant = opening.protocol == packet.protocol and opening.first <= packet.destination_port <= opening.last
+    return meant and (not opening.sources or _is_from(packet.source, opening.sources))
+
+
+def _allows(allow: AllowPolicy, packet: Packet) -> bool:
+    port = packet.destination_port
+    spans = allow.ports
+    return not spans or any(protocol == packet.protocol and first <= port <= last for protocol, first, last in spans)
+
+
+def _name(network: NetworkPolicy) -> str:
+    return network.network.partition("/")[2]
+
+
+def _chain(chain: HostAccept) -> str:
+    return f"chain {chain.chain} of {chain.family} {chain.table} ({chain.engine})"

@@ -88,6 +88,10 @@ class World:
     sandboxes: dict[str, Namespace] = field(default_factory=dict)
     local: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """By place, its addresses without prefix length."""
+    holders: dict[tuple[Segment, str], list[Interface]] = field(default_factory=lambda: defaultdict(list))
+    """By segment and address without prefix length, the interfaces there that have it."""
+    owners: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By address, the places that have it."""
     uplinks: dict[int, Interface] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -132,10 +136,7 @@ def world(state: State, facts: Facts) -> World:
         made.bridges[bridge.interface] = bridge
         made.networks[Segment(True, bridge.interface)] = bridge.network_name
     for interface in (*_on_host(made, parts, addresses), *_in_sandboxes(parts, addresses)):
-        made.interfaces[interface.place][interface.name] = interface
-        made.local[interface.place].update(bare(address) for address in interface.addresses)
-        if interface.segment:
-            made.members[interface.segment].append(interface)
+        _add_interface(made, interface)
     for route in parts[Route]:
         made.routes[route.container].append(route)
     for source_route in parts[SourceRoute]:
@@ -145,6 +146,17 @@ def world(state: State, facts: Facts) -> World:
     made.routers = {rules.container: rules for rules in parts[RouterRules]}
     _add_uplinks(made)
     return made
+
+
+def _add_interface(made: World, interface: Interface) -> None:
+    made.interfaces[interface.place][interface.name] = interface
+    for address in interface.addresses:
+        made.local[interface.place].add(bare(address))
+        made.owners[bare(address)].add(interface.place)
+        if interface.segment:
+            made.holders[interface.segment, bare(address)].append(interface)
+    if interface.segment:
+        made.members[interface.segment].append(interface)
 
 
 def _add_homes(made: World, parts: Mapping[type, list[Any]]) -> None:

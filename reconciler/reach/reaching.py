@@ -1,0 +1,71 @@
+"""``reach``: would this packet arrive, and by which rule, route or gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.observation import Facts
+from reconciler.reach.packet import CLIENT_PORT, Packet, family_of
+from reconciler.reach.parties import DeadOutside, Origin, destinations, origin_of, outsider_for
+from reconciler.reach.rules import Rules, rules
+from reconciler.reach.verdict import Hop, Verdict
+from reconciler.reach.walk import Outsider, Walk
+from reconciler.reach.world import OUTSIDE, World, world
+from reconciler.state import State
+
+
+def reach(state: State, facts: Facts, origin: str, target: str, port: int, protocol: str = "tcp") -> Verdict:
+    """Whether a packet from ``origin`` reaches ``port`` of ``target``, and the answer comes back.
+
+    Both are a container (``name`` or ``stack/name``), ``host``, ``outside`` (a machine on the host's LAN that no rule
+    names, and that routes what it does not know to the host), or an address. Where the target has several addresses,
+    it is reached if one of them is. Whether a program listens there is not looked at.
+
+    Raises NetapplyError: no container, or several, are called so; or nothing is known of a namespace of others.
+    """
+    return Reacher(state, facts).reach(origin, target, port, protocol)
+
+
+@dataclass(slots=True, init=False)
+class Reacher:
+    """Many questions about one state."""
+
+    world: World
+    rules: Rules
+
+    def __init__(self, state: State, facts: Facts) -> None:
+        self.world = world(state, facts)
+        self.rules = rules(state, facts)
+
+    def reach(self, origin: str, target: str, port: int, protocol: str = "tcp") -> Verdict:
+        """As the function ``reach``."""
+        asker = origin_of(self.world, origin)
+        found = destinations(self.world, self.rules, asker, target, (port, protocol))
+        family = family_of(asker.address) if asker.address else 0
+        verdicts = []
+        for address in found:
+            if family and family_of(address) != family:
+                continue
+            verdict = self.ask(asker, Packet(protocol, asker.address, CLIENT_PORT, address, port))
+            if verdict.reachable:
+                return verdict
+            verdicts.append(verdict)
+        return verdicts[0] if verdicts else self._nothing_to_ask(target)
+
+    def ask(self, origin: Origin, question: Packet) -> Verdict:
+        """The verdict on one packet; its source may be empty."""
+        outsider: Outsider | None = None
+        if origin.place == OUTSIDE:
+            found = outsider_for(self.world, self.rules, origin, question.destination)
+            if isinstance(found, DeadOutside):
+                return Verdict(reachable=False, path=(Hop(OUTSIDE, f"the host has no IPv{found.family} network there"),))
+            outsider, question = found, question._replace(source=found.address)
+        return Walk(self.world, self.rules, outsider).ask(origin.place, question)
+
+    def _nothing_to_ask(self, target: str) -> Verdict:
+        what = f"{target} has no address that could be asked: it is on no network"
+        place = next((place for container, place in self.world.homes.items() if target in {container, self.world.short(container)}), "")
+        sandbox = self.world.sandboxes.get(place)
+        return Verdict(reachable=False, path=(Hop(target, what, sandbox.source if sandbox else None),))
+
+

@@ -1,0 +1,273 @@
+"""Follows one question to who answers, and the answer back, through routes, translation and filters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, NoReturn
+
+from reconciler.errors import Source
+from reconciler.reach import routing
+from reconciler.reach.packet import Packet
+from reconciler.reach.routing import DeadEnd, Way
+from reconciler.reach.rules import Passage, Rules, Ruling, Track
+from reconciler.reach.verdict import Hop, Verdict
+from reconciler.reach.world import FORWARDING, HOST, OUTSIDE, Segment, World
+
+_LONGEST: Final = 16
+"""Whatever passes more namespaces than this goes in a circle."""
+
+
+class Outsider(NamedTuple):
+    """Another machine: its address, and the LAN of the host that it stands on."""
+
+    address: str
+    segment: Segment
+
+
+class _Connection(NamedTuple):
+    """An entry of connection tracking: the question as it came, and the answer as it will come."""
+
+    question: Packet
+    answer: Packet
+    translated: bool
+
+
+class _Arrived(NamedTuple):
+    """A packet after connection tracking and translation of its destination; ``came`` is how it was before."""
+
+    came: Packet
+    packet: Packet
+    track: Track
+    translated: bool
+
+
+class _StoppedError(Exception):
+    """The packet goes no further; the last hop says why."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """One question and its answer. ``outsider`` is the machine outside that asks, or that was reached."""
+
+    world: World
+    rules: Rules
+    outsider: Outsider | None = None
+    _hops: list[Hop] = field(default_factory=list)
+    _connections: dict[str, list[_Connection]] = field(default_factory=lambda: defaultdict(list))
+    _answering: bool = False
+    _passed: list[tuple[str, Passage]] = field(default_factory=list)
+    """Who sent the question on for others, and what its filter was asked."""
+    _passed_back: set[str] = field(default_factory=set)
+
+    def ask(self, origin: str, question: Packet) -> Verdict:
+        """Whether the packet arrives from that place, and its answer comes back; an empty source is chosen here."""
+        try:
+            packet = question if question.source else self._with_source(origin, question)
+            place, arrived = self._travel(origin, packet)
+            end = len(self._hops)
+            self._answering = True
+            back, answer = self._travel(place, arrived.answer())
+            if (back, answer) != (origin, packet.answer()):
+                self._stop(back, f"{answer.source} answers, who was not asked: {packet.destination} was")
+            self._check_rest(packet)
+        except _StoppedError:
+            return Verdict(reachable=False, path=tuple(self._hops))
+        # Where the way back is open, it says nothing new.
+        return Verdict(reachable=True, path=tuple(self._hops[:end]))
+
+    def _with_source(self, origin: str, question: Packet) -> Packet:
+        if self.world.owns(origin, question.destination):
+            # Who asks an address of its own asks as that address.
+            return question._replace(source=question.destination)
+        way = self._way(origin, question)
+        source = routing.source_for(way, question)
+        if not source:
+            self._stop(origin, f"has no IPv{question.family} address on {way.interface.name}", way.interface.source)
+        return question._replace(source=source)
+
+    def _travel(self, place: str, packet: Packet) -> tuple[str, Packet]:
+        """Who takes the packet at last, and how it looks then."""
+        came_by = ""
+        for _ in range(_LONGEST):
+            if place == OUTSIDE:
+                if came_by:
+                    self._note(OUTSIDE, f"{packet} arrives as from {packet.source}; what answers there is not known")
+                    return place, packet
+                place, came_by = self._from_outside(packet)
+                continue
+            arrived = self._arrive(place, packet, came_by)
+            packet = arrived.packet
+            if self.world.owns(place, packet.destination):
+                self._enter(place, came_by, arrived)
+                return place, packet
+            if came_by:
+                self._check_forwarding(place, packet)
+            way = self._way(place, packet)
+            self._note(place, way.what, way.source)
+            passage = Passage(packet, came_by, way.interface.name, arrived.track, arrived.translated)
+            if came_by:
+                self._forward(place, passage)
+            packet = self._leave(place, passage, way, arrived)
+            place, came_by = self._cross(place, way, packet)
+        self._stop(place, f"what goes to {packet.destination} goes in a circle")
+
+    def _from_outside(self, packet: Packet) -> tuple[str, str]:
+        assert self.outsider is not None  # noqa: S101  # for the type checker: it asks, or was reached
+        segment = self.outsider.segment
+        found = routing.hearer_of_outside(self.world, segment, packet.destination)
+        if isinstance(found, DeadEnd):
+            self._stop(OUTSIDE, found.what, found.source)
+        self._note(OUTSIDE, f"a machine with the address {packet.source} on the {self.world.segment_label(segment)}")
+        return found.place, found.interface
+
+    def _arrive(self, place: str, packet: Packet, came_by: str) -> _Arrived:
+        """Connection tracking, then the translation of the destination."""
+        if came_by and packet.destination.startswith("127."):
+            self._stop(place, "loopback addresses are not reached from elsewhere")
+        for known in self._connections[place]:
+            if packet == known.answer:
+                return _Arrived(packet, known.question.answer(), Track.REPLY, known.translated)
+        if self._answering and packet.protocol != "udp":
+            # The second packet of a handshake begins no connection.
+            return _Arrived(packet, packet, Track.INVALID, translated=False)
+        if place != HOST or not self.rules.base or not self.world.owns(HOST, packet.destination):
+            return _Arrived(packet, packet, Track.NEW, translated=False)
+        return self._translate(packet, came_by)
+
+    def _translate(self, packet: Packet, came_by: str) -> _Arrived:
+        straight = _Arrived(packet, packet, Track.NEW, translated=False)
+        if packet.destination == "::1":
+            return straight
+        if came_by:
+            ruling = self.rules.arriving(packet)
+            if not ruling.passes:
+                self._stop(HOST, ruling.what, ruling.source)
+        target = self.rules.target(packet)
+        if target is None:
+            return straight
+        port = getattr(target, "target_port", packet.destination_port)
+        led = packet._replace(destination=target.target_address, destination_port=port)
+        self._note(HOST, f"{target.describe()} (translated to {led})", target.source)
+        return straight._replace(packet=led, translated=True)
+
+    def _enter(self, place: str, came_by: str, arrived: _Arrived) -> None:
+        packet = arrived.packet
+        ruling = Ruling(passes=True)
+        if place == HOST:
+            ruling = self.rules.entering(Passage(packet, came_by, "", arrived.track))
+        sandbox = self.world.sandboxes.get(place)
+        if not came_by and sandbox and not sandbox.up:
+            ruling = Ruling(passes=False, what="lo is down", source=sandbox.source)
+        if not ruling.passes:
+            self._stop(place, ruling.what, ruling.source)
+        self._connections[place].append(_Connection(arrived.came, packet.answer(), arrived.translated))
+        via = ruling.what if came_by else "stays within its network namespace, over lo"
+        way = f"{via}; " if via else ""
+        self._note(place, f"{way}{packet} arrives as from {packet.source}; whether a program listens is not looked at")
+
+    def _check_forwarding(self, place: str, packet: Packet) -> None:
+        if self.world.forwards(place, packet.family):
+            return
+        name = FORWARDING[packet.family].replace("/", ".")
+        self._stop(place, f"does not forward: sysctl {name} = 1 is missing")
+
+    def _way(self, place: str, packet: Packet) -> Way:
+        found = routing.way_of(self.world, place, packet)
+        if isinstance(found, DeadEnd):
+            self._stop(place, found.what, found.source)
+        return found
+
+    def _forward(self, place: str, passage: Passage) -> None:
+        ruling = self._ruling(place, passage)
+        if not ruling.passes:
+            self._stop(place, ruling.what, ruling.source)
+        if self._answering:
+            self._passed_back.add(place)
+        else:
+            self._passed.append((place, passage))
+        if ruling.what:
+            self._note(place, ruling.what, ruling.source)
+
+    def _ruling(self, place: str, passage: Passage) -> Ruling:
+        if place == HOST:
+            return self.rules.forwarded(passage)
+        router = self.world.routers.get(place)
+        if router and router.intact and passage.track is Track.INVALID:
+            return Ruling(passes=False, what="drop, it belongs to no connection that it knows", source=router.source)
+        return Ruling(passes=True)
+
+    def _leave(self, place: str, passage: Passage, way: Way, arrived: _Arrived) -> Packet:
+        """Translation of the source; what the answer must look like is remembered."""
+        packet = passage.packet
+        if arrived.track is not Track.NEW:
+            return packet
+        wanted = self._new_source(place, passage)
+        if wanted is not None:
+            address, what, source = wanted
+            address = address or routing.source_for(way, packet)
+            if not address:
+                self._stop(place, f"has no IPv{packet.family} address on {way.interface.name} to send it with", source)
+            if packet.source.startswith("127."):
+                self._check_loopback_source(way)
+            packet = packet._replace(source=address)
+            self._note(place, f"leaves as {address}: {what}", source)
+        self._connections[place].append(_Connection(arrived.came, packet.answer(), arrived.translated))
+        return packet
+
+    def _new_source(self, place: str, passage: Passage) -> tuple[str, str, Source | None] | None:
+        if place == HOST:
+            return self.rules.leaving(passage)
+        router = self.world.routers.get(place)
+        if passage.into and router and router.intact:
+            return "", router.describe(), router.source
+        return None
+
+    def _check_loopback_source(self, way: Way) -> None:
+        bridge = self.world.bridges.get(way.interface.name)
+        if bridge and not bridge.route_localnet:
+            self._stop(HOST, f"127.0.0.1 does not leave by {bridge.interface}: its route_localnet is off", bridge.source)
+
+    def _cross(self, place: str, way: Way, packet: Packet) -> tuple[str, str]:
+        """Over the segment to whoever hears it, and by which interface."""
+        found = routing.hearer(self.world, way)
+        if isinstance(found, DeadEnd):
+            self._stop(place, found.what, found.source)
+        segment = way.interface.segment
+        if found.place == OUTSIDE:
+            assert segment is not None  # noqa: S101  # for the type checker: somebody heard it
+            self.outsider = Outsider(packet.destination, segment)
+        elif segment and segment.is_bridge and HOST not in {place, found.place}:
+            self._check_bridged(segment, packet)
+        return found.place, found.interface
+
+    def _check_bridged(self, segment: Segment, packet: Packet) -> None:
+        """Frames within a bridge meet the host's rules where the bridge calls them, which icc off needs."""
+        bridge = self.world.bridges.get(segment.name)
+        if bridge and bridge.nf_call and self.rules.base:
+            track = Track.REPLY if self._answering else Track.NEW
+            ruling = self.rules.forwarded(Passage(packet, segment.name, segment.name, track))
+            if not ruling.passes:
+                self._stop_at(self.world.segment_label(segment), ruling.what, ruling.source)
+
+    def _check_rest(self, packet: Packet) -> None:
+        """What follows the handshake is nothing to a place that never saw the answer (kernel: nf_conntrack_proto_tcp)."""
+        if packet.protocol == "udp":
+            return
+        for place, passage in self._passed:
+            if place in self._passed_back:
+                continue
+            ruling = self._ruling(place, passage._replace(track=Track.INVALID))
+            if not ruling.passes:
+                self._stop(place, f"the answer comes by another way, so it knows no connection: {ruling.what}", ruling.source)
+
+    def _note(self, place: str, what: str, source: Source | None = None) -> None:
+        if not self._answering:
+            self._hops.append(Hop(self.world.label(place), what, source))
+
+    def _stop(self, place: str, what: str, source: Source | None = None) -> NoReturn:
+        self._stop_at(self.world.label(place), what, source)
+
+    def _stop_at(self, label: str, what: str, source: Source | None) -> NoReturn:
+        self._hops.append(Hop(label, f"the answer is lost: {what}" if self._answering else what, source))
+        raise _StoppedError
