@@ -65,6 +65,22 @@ class RemoveNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachNamespace:
+    """Pin the namespace at ``path``, which somebody else made, for ``container`` and record it; ``lo`` up in it."""
+
+    container: str
+    path: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetachNamespace:
+    """Put its ``lo`` back as it was, and take that name and that record away."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
 class JoinNamespace:
     """Record that ``container`` uses ``namespace`` (as in ``resources/joined.py``), and pin that under its name too."""
 
@@ -256,6 +272,8 @@ Action = (
     | ConfigureNamespace
     | PinNamespace
     | RemoveNamespace
+    | AttachNamespace
+    | DetachNamespace
     | JoinNamespace
     | LeaveNamespace
     | WriteLinkSysctl

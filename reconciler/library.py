@@ -127,5 +127,5 @@ def _run(
     entered = hosts.enter(host)
     with lock.held(entered, writing=True):
         machine = Machine(entered, firewall)
-        made, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports))
+        made, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports, attachable=scope.attachable))
         return reconcile.apply(machine, made, wanted)

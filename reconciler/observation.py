@@ -31,6 +31,21 @@ class HostLink:
     master: str = ""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ForeignNamespace:
+    """A network namespace of somebody else's that a manifest attaches.
+
+    ``path`` is how the manifest names it, ``identity`` changes when another one stands there, ``fault`` says why it
+    cannot be attached. ``interfaces`` are its links, ``routes`` destination and metric of its routes, but for ours.
+    """
+
+    path: str
+    identity: str = ""
+    fault: str = ""
+    interfaces: tuple[str, ...] = ()
+    routes: tuple[tuple[str, int], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """How a container's command is: never compared, only shown."""
@@ -50,7 +65,9 @@ class Facts:
     ``host_name`` is its name, ``hosts`` the text of its hosts file.
     ``namespaces`` are the names below /run/netns that are not ours; ``links`` the host's that are not.
     ``host_networks`` are interface and address, with prefix length, of each of those.
-    ``opening_warnings`` count only where ports of the host are opened.
+    ``opening_warnings`` count only where ports of the host are opened. ``filtered_bridging`` are the address families
+    (4, 6) of which frames within any bridge pass the host's packet rules.
+    ``attachable`` are the namespaces that the run's manifests attach; one that is not among them was not looked at.
     """
 
     host_id: str = ""
@@ -73,6 +90,8 @@ class Facts:
     links: tuple[HostLink, ...] = ()
     host_networks: tuple[tuple[str, str], ...] = ()
     opening_warnings: tuple[Problem, ...] = ()
+    filtered_bridging: tuple[int, ...] = ()
+    attachable: tuple[ForeignNamespace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ def comparable(wanted: State, observed: State) -> State:
 
 
 def _comparable(resource: Resource, observed: Resource | None) -> Resource:
+    if isinstance(resource, EndedJob) and isinstance(observed, EndedJob) and observed.definition == CONCEALED:
+        return replace(resource, definition=CONCEALED)
     if not isinstance(resource, Process) or not isinstance(observed, Process):
         return resource
     unknown = {name for name, value in observed.environment if value == CONCEALED}
@@ -117,10 +119,17 @@ def has_concealed(state: State, owners: Collection[str]) -> bool:
     return any(value == CONCEALED for command in commands for _, value in command.environment)
 
 
+def holds_secrets(state: State) -> bool:
+    """Whether anything of the state is concealed when it is written down."""
+    return any(isinstance(each, EndedJob) or (isinstance(each, Process) and each.environment) for each in state)
+
+
 def _token(key: bytes, *parts: str) -> str:
     # Without a key, a digest of a weak secret could be guessed. Container and name go in too,
     # so that nobody sees where a secret is used twice.
-    return hmac.new(key, "\0".join(parts).encode(), "sha256").hexdigest() if key else CONCEALED
+    return (
+        hmac.new(key, "\0".join(parts).encode(), "sha256").hexdigest() if key and parts[-1] != CONCEALED else CONCEALED
+    )
 
 
 def state_to_document(state: State, key: bytes = b"") -> dict[str, Any]:

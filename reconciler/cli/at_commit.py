@@ -6,6 +6,7 @@ import os
 import posixpath
 import subprocess
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 from reconciler.errors import NetapplyError
@@ -73,10 +74,8 @@ class AtCommit:
         """The path below the top of the repository, empty for the top itself; None outside of it."""
         folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - what ".." leads to is decided by name
         found = os.path.relpath(os.path.join(os.path.realpath(folder), name), self._top)  # noqa: PTH118 - as above
-        parts = found.split(os.sep)
-        if parts == ["."]:
-            return ""
-        return None if parts[0] == ".." else "/".join(parts)
+        parts = Path(found).parts
+        return None if parts[:1] == ("..",) else "/".join(parts)
 
     def _entry(self, inside: str) -> _Entry | None:
         """The file there, symbolic links followed within the commit."""

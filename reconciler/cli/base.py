@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reconciler import manifest
+from reconciler.cli.arguments import Arguments
 from reconciler.cli.at_commit import AtCommit
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Manifest
@@ -21,30 +22,6 @@ _GIT = "git:"
 _LARGEST_SNAPSHOT = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """The files of a run as the command line names them, and what they are read with."""
-
-    files: tuple[str, ...] = ()
-    merged: tuple[str, ...] = ()
-    stack_name: str | None = None
-    profiles: tuple[str, ...] = ()
-    env_files: tuple[str, ...] = ()
-
-    def stacks(self, tree: Tree = DISK, directory: str = ".") -> tuple[Manifest, ...]:
-        """The manifests. Raises NetapplyError with all faults of all files."""
-        return manifest.stacks(
-            self.files,
-            merged=self.merged,
-            stack_name=self.stack_name,
-            environment=os.environ,
-            directory=directory,
-            profiles=self.profiles,
-            env_files=self.env_files or None,
-            tree=tree,
-        )
-
-
 def manifests_of(base: str, arguments: Arguments, head: Sequence[Manifest]) -> tuple[Manifest, ...]:
     """The manifests of ``base`` that correspond to those of a run: a file, a directory or ``git:REF``.
 
@@ -53,8 +30,8 @@ def manifests_of(base: str, arguments: Arguments, head: Sequence[Manifest]) -> t
 
     Raises NetapplyError: there is no such base, or its manifests are at fault.
     """
-    if "-" in {*arguments.files, *arguments.merged} and base.startswith(_GIT):
-        raise NetapplyError.of("what comes on standard input has no place in a commit", hint="name the file")
+    if arguments.with_stdin and (base.startswith(_GIT) or Path(base).is_dir()):
+        raise NetapplyError.of("what comes on standard input has no counterpart in the base", hint="name the file")
     try:
         if base.startswith(_GIT):
             tree: Tree = AtCommit(base.removeprefix(_GIT))
@@ -63,7 +40,10 @@ def manifests_of(base: str, arguments: Arguments, head: Sequence[Manifest]) -> t
             tree, counterparts, directory = DISK, *_counterparts(base, arguments)
         if counterparts is None:
             return ()
-        return _named_like(head, counterparts.stacks(tree, directory), counterparts, tree)
+        found = counterparts.stacks(tree, directory)
+        if len(found) == len(head) == 1 and not found[0].named and not head[0].named:
+            return replace(counterparts, stack_name=head[0].stack).stacks(tree, directory)
+        return _named_like(head, found, counterparts, tree)
     except NetapplyError as error:
         problems = [Problem(f"in the base {base}: {each.message}", each.source, each.hint) for each in error.problems]
         raise NetapplyError(problems) from None
@@ -118,7 +98,7 @@ def _left(arguments: Arguments, files: list[str], merged: list[str]) -> Argument
 def _named_like(
     head: Sequence[Manifest], base: tuple[Manifest, ...], arguments: Arguments, tree: Tree
 ) -> tuple[Manifest, ...]:
-    """The base's manifests; derived names that only come from another folder are those of the head's."""
+    """The base's manifests; of several, one whose name is that of its folder has the name of the head's folder."""
     names = {each.stack for each in base}
     by_file = {Path(each.origin).name: each for each in head if not each.named and each.stack not in names}
     stacks = {each.stack for each in head}
@@ -129,8 +109,7 @@ def _named_like(
         if each.named or each.stack in stacks or counterpart is None:
             found.append(each)
         else:
-            alone = replace(arguments, files=() if arguments.merged else (str(path),), stack_name=counterpart.stack)
-            found.extend(alone.stacks(tree))
+            found.extend(replace(arguments, files=(str(path),), stack_name=counterpart.stack).stacks(tree))
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "network": "network",
     "inspect": "inspect",
     "port": "port",
+    "reach": "reach",
     "exec": "execute",
     "logs": "logs",
     "config": "config",
@@ -29,6 +30,7 @@ _COMMANDS = {
     "schema": "schema",
     "watch": "watch",
     "status": "status",
+    "snapshot": "snapshot",
     "install-service": "install_service",
     "remove-ended": "remove_ended",
 }

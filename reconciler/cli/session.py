@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.cli import diagnostics
+from reconciler.cli.arguments import Arguments
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError, Problem
@@ -32,18 +34,7 @@ def manifests_of(
 
     Raises NetapplyError with all faults of all files.
     """
-    from reconciler import manifest  # noqa: PLC0415  # commands without a manifest must not pay for pydantic
-
-    stdin = sys.stdin.read() if "-" in {*files, *merged} else None
-    return manifest.stacks(
-        files,
-        merged=merged,
-        stack_name=stack_name,
-        environment=os.environ,
-        stdin=stdin,
-        profiles=profiles,
-        env_files=env_files or None,
-    )
+    return Arguments(tuple(files), tuple(merged), stack_name, tuple(profiles), tuple(env_files)).stacks()
 
 
 def scope_of(manifests: Sequence[Manifest], *, adopt: bool = False, host_rule: bool = True) -> Scope:
@@ -54,6 +45,9 @@ def scope_of(manifests: Sequence[Manifest], *, adopt: bool = False, host_rule: b
 @contextmanager
 def machine_of(settings: Settings, *, writing: bool) -> Iterator[Machine]:
     """The host, entered, under its lock: alone when ``writing``, beside other readers otherwise."""
+    if sys.platform != "linux":
+        hint = "to plan elsewhere: --observed with a snapshot, or --base with other manifests"
+        raise NetapplyError.of("looking at the host needs Linux", hint=hint)
     from reconciler.kernel import host, lock, machine  # noqa: PLC0415  # plans without a host must not need Linux
 
     if os.geteuid() != 0:
@@ -64,8 +58,10 @@ def machine_of(settings: Settings, *, writing: bool) -> Iterator[Machine]:
 
 
 def show_warnings(warnings: Sequence[Problem]) -> None:
-    """Warnings, on standard error."""
-    diagnostics.show(Problem(warning.message, warning.source, warning.hint, "warning") for warning in warnings)
+    """Warnings and notes, on standard error."""
+    diagnostics.show(
+        warning if warning.severity == "note" else replace(warning, severity="warning") for warning in warnings
+    )
 
 
 def warnings_of(scope: Scope, plan: Plan) -> tuple[Problem, ...]:

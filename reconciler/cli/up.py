@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import options, session
+from reconciler.cli.arguments import Arguments, is_saved_plan
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError
 from reconciler.plan import text
 from reconciler.plan.plan import Step
 from reconciler.plan.progress import Progress
+
+if TYPE_CHECKING:
+    from reconciler.cli.saved_plan import Reviewed
 
 
 @click.command("up")
@@ -38,6 +44,10 @@ def command(
     dry_run: bool,
 ) -> int:
     """Make the host like the manifest: plan, execute, verify; roll back on failure."""
+    if files and is_saved_plan(files[0]):
+        if stack_name or profiles or adopt or no_host_rule or dry_run:
+            raise click.UsageError(f"{files[0]} is a saved plan: it says all but where the manifests are")
+        return _apply_saved(settings, files[0], Arguments(files[1:], merged, env_files=env_files))
     manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
     if dry_run:
@@ -47,12 +57,29 @@ def command(
     return apply(settings, scope)
 
 
-def apply(settings: Settings, scope: Scope) -> int:
-    """Plan, execute and verify for a scope, with a line for each change."""
+def _apply_saved(settings: Settings, path: str, given: Arguments) -> int:
+    """Do what was reviewed, and nothing if that is not what would be done."""
+    from reconciler.cli import saved_plan  # noqa: PLC0415  # most runs have none
+
+    reviewed = saved_plan.load(path)
+    plan = reviewed.plan
+    scope = session.scope_of(saved_plan.manifests_of(reviewed, given), adopt=plan.adopt, host_rule=plan.host_rule)
+    firewall = plan.firewall if settings.firewall == "auto" else settings.firewall
+    return apply(replace(settings, firewall=firewall), scope, reviewed)
+
+
+def apply(settings: Settings, scope: Scope, reviewed: Reviewed | None = None) -> int:
+    """Plan, execute and verify for a scope, with a line for each change.
+
+    Raises NetapplyError where that is not the plan that was ``reviewed``, with nothing done.
+    """
     from reconciler import reconcile  # noqa: PLC0415  # usage errors must not pay for it
 
     with session.machine_of(settings, writing=True) as machine:
-        plan, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports))
+        observation = machine.observe(scope.host_ports, attachable=scope.attachable)
+        plan, wanted = reconcile.make_plan(scope, observation)
+        if reviewed:
+            reviewed.check(observation, wanted, plan)
         session.show_warnings(session.warnings_of(scope, plan))
         if not plan.steps:
             click.echo("Nothing to do.")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.desired.allowances import allowance_resources
+from reconciler.desired.attached import absent_namespaces, check_room, in_order, names_taken
 from reconciler.desired.default_bridge import IDENTITY as DEFAULT_BRIDGE
 from reconciler.desired.default_bridge import NAME as BRIDGE_MODE
 from reconciler.desired.default_bridge import check_names, plan_default_bridge, wants_default_bridge
@@ -56,6 +57,15 @@ class Scope:
     manifests: tuple[Manifest, ...] = ()
     adopt: bool = False
     host_rule: bool = True
+    patient: bool = False
+    """Whether containers whose attached namespace is not there are left out; else that is a problem."""
+
+    @property
+    def attachable(self) -> frozenset[str]:
+        """Paths of the namespaces that the manifests attach."""
+        return frozenset(
+            container.attach.path for each in self.manifests for container in each.containers if container.attach
+        )
 
     @property
     def host_ports(self) -> frozenset[tuple[str, int]]:
@@ -89,7 +99,11 @@ def desired(scope: Scope, observation: Observation) -> State:
 
     Raises NetapplyError with every fault found.
     """
+    absent = absent_namespaces(scope.manifests, observation.facts)
+    if scope.patient:
+        scope = _without(scope, frozenset(absent))
     build = _Build(scope, Known(observation, scope.stacks))
+    build.problems.extend(() if scope.patient else absent.values())
     origins = _origins(build)
     check_names(scope.manifests, build.problems)
     planned = _networks(build, origins)
@@ -200,7 +214,8 @@ def _wired(build: _Build, planned: dict[str, PlannedNetwork], origins: dict[str,
         for container in manifest.containers:
             identity = f"{manifest.stack}/{container.name}"
             placed = by_gateway_preference(members[identity], known)
-            interfaces = interface_names(identity, placed, known)
+            taken = names_taken(container.attach.path, known.observation.facts) if container.attach else frozenset()
+            interfaces = interface_names(identity, placed, known, taken)
             namespace = used[identity]
             own = namespace == identity
             origin = origins[manifest.stack]
@@ -264,7 +279,7 @@ def _resources_of(build: _Build, wired: Sequence[Wired]) -> None:
         for member in each.members:
             driver = DRIVERS[member.network.driver]
             interface = each.interfaces[member.network.network]
-            build.resources.extend(driver.member_resources(member, interface, known, taken))
+            build.resources.extend(in_order(each, driver.member_resources(member, interface, known, taken)))
     build.resources.extend(routing_resources(wired, known, problems))
     check_parents(wired, known, problems)
     build.resources.extend(source_route_resources(wired))
@@ -279,11 +294,15 @@ def _resources_of(build: _Build, wired: Sequence[Wired]) -> None:
     build.resources.extend(floating_resources(wired, known, problems))
     build.resources.extend(egress_resources(wired, known, problems))
     build.resources.extend(allowance_resources(wired, build.scope.manifests, known, problems))
+    check_room(wired, build.resources, known.observation.facts, problems)
     _publish(build, wired)
 
 
 def _place_of(wired: Wired) -> Resource:
     spec = wired.spec
+    if spec.attach:
+        path, source = spec.attach.path, spec.attach.source
+        return Namespace(wired.stack, wired.identity, wired.origin, attached=path, source=source)
     if wired.own:
         return Namespace(wired.stack, wired.identity, wired.origin, ipv6=wired.ipv6, source=spec.source)
     source = spec.mode_source or spec.source

@@ -44,6 +44,7 @@ def sysctl_resources(
             *_of_router(each, services.get(each.identity)),
             *_of_client(each, hops.get(each.identity, ())),
             *_of_neighbour(each),
+            *_of_attached(each),
         ]
         for need in needs:
             given = found.get(need.name)
@@ -103,6 +104,19 @@ def _of_neighbour(wired: Wired) -> Iterator[_Need]:
         if member.network.on_parent and 6 in member.addresses:  # noqa: PLR2004  # the family
             interface = wired.interfaces[member.network.network]
             reason, source = f"a place on network {member.network.name}", member.attachment.source
+            yield _Need(f"net/ipv6/conf/{interface}/accept_ra", "0", reason, source, interface)
+
+
+def _of_attached(wired: Wired) -> Iterator[_Need]:
+    """In somebody else's namespace IPv6 is switched for each interface of ours, and no router there is followed."""
+    if not wired.spec.attach:
+        return
+    for member in wired.members:
+        interface, source = wired.interfaces[member.network.network], member.attachment.source
+        reason = f"a place on network {member.network.name}"
+        has_ipv6 = 6 in member.addresses  # noqa: PLR2004  # the family
+        yield _Need(f"net/ipv6/conf/{interface}/disable_ipv6", str(int(not has_ipv6)), reason, source, interface)
+        if has_ipv6 and not member.network.on_parent:
             yield _Need(f"net/ipv6/conf/{interface}/accept_ra", "0", reason, source, interface)
 
 

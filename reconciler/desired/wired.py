@@ -66,8 +66,13 @@ def _preference(member: Member) -> tuple[tuple[bool, int, bool], str]:
     return (not attachment.gateway, -attachment.gw_priority, network.internal), network.name
 
 
-def interface_names(identity: str, members: Sequence[Member], known: Known) -> dict[str, str]:
-    """Interface names inside: given ones, those that are there, then the lowest free number in order of priority."""
+def interface_names(
+    identity: str, members: Sequence[Member], known: Known, strangers: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Interface names inside: given ones, those that are there, then the lowest free number in order of priority.
+
+    ``strangers`` are names of links there that are not ours.
+    """
     chosen: dict[str, str] = {}
     for member in members:
         if member.attachment.interface_name:
@@ -81,7 +86,7 @@ def interface_names(identity: str, members: Sequence[Member], known: Known) -> d
     for member in sorted(members, key=lambda m: (-m.attachment.priority, m.network.name)):
         if member.network.network not in chosen:
             prefix = member.network.options.interface_prefix
-            taken = set(chosen.values())
+            taken = {*chosen.values(), *strangers}
             number = next(n for n in range(len(members) + len(taken) + 1) if f"{prefix}{n}" not in taken)
             chosen[member.network.network] = f"{prefix}{number}"
     return chosen

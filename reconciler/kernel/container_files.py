@@ -91,13 +91,15 @@ def write(host: Host, container: str, file_name: str, text: str) -> None:
 def remove(host: Host, container: str, file_name: str) -> None:
     """Remove it, and with a container's last file all that leads there. What is gone already is fine."""
     folder = folder_of(host.run, container)
-    (folder / file_name).unlink(missing_ok=True)
-    if not any((folder / name).exists() for name in FILE_NAMES):
-        place = NETNS_FILES / host.namespace_path(container).name
-        if _target(place) == str(folder):  # not where it leads to another's files by now
-            unlead(host, container)
-        shutil.rmtree(folder, ignore_errors=True)
-        _remove_empty(folder.parent, folder.parent.parent)
+    if any((folder / name).exists() for name in FILE_NAMES - {file_name}):
+        (folder / file_name).unlink(missing_ok=True)
+        return
+    # First what leads there: without any file nobody would look for it any more.
+    place = NETNS_FILES / host.namespace_path(container).name
+    if _target(place) == str(folder):  # not where it leads to another's files by now
+        unlead(host, container)
+    shutil.rmtree(folder, ignore_errors=True)
+    _remove_empty(folder.parent, folder.parent.parent)
 
 
 def lead(host: Host, container: str, owner: str) -> None:

@@ -82,8 +82,7 @@ def names_of_others(host: Host, ours: frozenset[str]) -> frozenset[str]:
 
 
 def _leads_to(host: Host, container: str, namespace: str) -> bool:
-    if not namespace.startswith(FOREIGN):
-        return False  # a name that leads to a sandbox of ours was seen before
+    # A name that leads to a sandbox of ours was seen before; one that somebody else made has no label to see.
     try:
         return _same(host.namespace_path(container), host.namespace_path(namespace))
     except FileNotFoundError:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import agent_control, agent_data, container_files, homes, host_addresses, host_files, jobs, joiners, listeners, observe, observe_links, observe_sub_interfaces, resolver, runtime, strays
+from reconciler.kernel import agent_control, agent_data, attached, container_files, homes, host_addresses, host_files, jobs, joiners, listeners, namespaces, observe, observe_links, observe_sub_interfaces, resolver, runtime, strays
 from reconciler.kernel.agent_control import AgentStatus
 from reconciler.kernel.execute import Executor, inverse
 from reconciler.kernel.firewall import Firewall
@@ -17,7 +17,7 @@ from reconciler.kernel.runtime import Workload
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text
 from reconciler.observation import Facts, Listener, Observation, Runtime
-from reconciler.plan.change import Delete
+from reconciler.plan.change import Create, Delete
 from reconciler.plan.plan import Step
 from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.joined import Joined
@@ -44,12 +44,16 @@ class Machine:
         self._firewall.forget()
 
     def observe(
-        self, ports: frozenset[tuple[str, int]] = frozenset(), only: frozenset[str] | None = None
+        self,
+        ports: frozenset[tuple[str, int]] = frozenset(),
+        only: frozenset[str] | None = None,
+        attachable: frozenset[str] = frozenset(),
     ) -> Observation:
         """Everything of ours on this host, and the facts around it.
 
         ``ports`` (protocol, number) are those whose foreign holders shall be named. With ``only``, of what stands
-        in sandboxes, what stands in these; the fact ``namespaces`` is then not to be trusted.
+        in sandboxes, what stands in these; the fact ``namespaces`` is then not to be trusted. ``attachable`` are the
+        paths of namespaces that the manifests attach.
         """
         workloads = runtime.workloads(self.host.run, self.host.namespace_path)
         sight = observe.look_at_links(self.host, only, homes=homes.homes(workloads))
@@ -58,6 +62,8 @@ class Machine:
         found = sight.links
         firewall = self._firewall.observe()
         own_files = host_files.read(self.host)
+        with namespaces.elsewhere():
+            theirs = attached.look(self.host, attachable)
         facts = Facts(
             host_id=self.host.host_id,
             interfaces=frozenset(found.names.values()),
@@ -67,6 +73,7 @@ class Machine:
             listeners=foreign_listeners(agent.pid if agent else None, ports),
             router_advertised=observe.router_advertised(found),
             ephemeral_ports=observe.ephemeral_ports(),
+            filtered_bridging=observe.filtered_bridging(),
             backend=firewall.backend,
             backend_reason=firewall.reason,
             wanted_accepts=firewall.wanted_accepts,
@@ -79,6 +86,7 @@ class Machine:
             host_networks=host_addresses.of_others(found, firewall.resources),
             opening_warnings=firewall.opening_warnings,
             namespaces=joiners.names_of_others(self.host, _with_a_name(sight.resources)),
+            attachable=theirs,
         )
         ours = host_addresses.of_ours(found, firewall.resources)
         more = (*firewall.resources, *ours, *self._programs(agent, workloads, only))
@@ -147,6 +155,12 @@ class Machine:
             step.change.before.host_interface
             for step in steps
             if isinstance(step.change, Delete) and isinstance(step.change.before, Endpoint)
+        }
+        # A rollback puts back what it replaces, under the same name.
+        gone -= {
+            step.change.after.host_interface
+            for step in steps
+            if isinstance(step.change, Create) and isinstance(step.change.after, Endpoint)
         }
         if not gone:
             return

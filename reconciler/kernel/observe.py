@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.kernel import (
+    attached,
     container_files,
     joiners,
     namespaces,
@@ -14,6 +15,7 @@ from reconciler.kernel import (
     router_rules,
     sysctl,
 )
+from reconciler.kernel.attached import Record
 from reconciler.kernel.host import Host
 from reconciler.kernel.netlink import RouteSocket
 from reconciler.kernel.observe_links import HostLinks
@@ -54,8 +56,10 @@ def look_at_links(
         route_socket.close()
     resources: list[Resource] = list(observe_links.bridges(found))
     resources.extend(observe_sub_interfaces.on_host(found.links, found.names, found.addresses, found.routes))
+    records = attached.records(host)
     with namespaces.elsewhere():
-        resources.extend(observe_links.sandboxes(host, found, only))
+        resources.extend(observe_links.sandboxes(host, found, only, records))
+        resources.extend(_lost_attached(host, found, records, resources, only))
         resources.extend(_lost_sandboxes(host, found, resources, homes or {}, only))
         resources.extend(_sandbox_sysctls(host, only))
         resources.extend(_router_rules(host, only))
@@ -110,6 +114,15 @@ def _lost_sandboxes(
     return lost
 
 
+def _lost_attached(
+    host: Host, found: HostLinks, records: Mapping[str, Record], seen: list[Resource], only: frozenset[str] | None
+) -> list[Resource]:
+    """Attached namespaces that have a record, but no name of ours any more."""
+    named = frozenset(each.container for each in seen if isinstance(each, Namespace))
+    wanted = {name: record for name, record in records.items() if only is None or name in only}
+    return list(observe_links.attached_elsewhere(host, found, wanted, named)) if wanted else []
+
+
 def _add_joined(host: Host, resources: list[Resource], only: frozenset[str] | None) -> None:
     """Containers in other namespaces than their own; one with a record is no crashed sandbox."""
     own = {each.container for each in resources if isinstance(each, Namespace) and (each.pinned or each.where)}
@@ -159,6 +172,12 @@ def router_advertised(found: HostLinks) -> tuple[str, ...]:
     """Interfaces that follow router advertisements only as long as the host does not forward."""
     names = [link.name for link in found.links if link.group != LINK_GROUP and link.name != "lo"]
     return tuple(sorted(name for name in names if sysctl.read(f"net/ipv6/conf/{name}/accept_ra") == "1"))
+
+
+def filtered_bridging() -> tuple[int, ...]:
+    """The families of which frames within bridges pass the packet rules (kernel: networking/ip-sysctl, bridge-nf-call)."""
+    names = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
+    return tuple(family for family, name in names.items() if sysctl.read(name) == "1")
 
 
 def ephemeral_ports() -> tuple[int, int]:

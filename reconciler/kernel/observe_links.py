@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.kernel import joiners, namespaces, netlink, observe_sub_interfaces
-from reconciler.kernel.host import PINNED, Host
+from reconciler.kernel import attached, joiners, namespaces, netlink, observe_sub_interfaces
+from reconciler.kernel.attached import Record
+from reconciler.kernel.host import PINNED, Host, cookie
 from reconciler.kernel.observe_source_routes import source_routes
 from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL, Label, parse_label
 from reconciler.netlink import constants as c
@@ -21,6 +22,8 @@ from reconciler.resources.route import KINDS, UNICAST, Route
 from reconciler.resources.sub_interface import SubInterface
 from reconciler.state import Key, Resource
 
+_NO_RECORDS: Mapping[str, Record] = {}
+_RECORD_LOST = "whose record is lost"
 _DEFAULTS = frozenset({"0.0.0.0/0", "::/0"})
 _ROUTE_KINDS = {number: kind for kind, number in KINDS.items()}
 
@@ -87,11 +90,36 @@ def pinned(host: Host) -> Iterator[tuple[str, str]]:
             yield namespace, f"{PINNED}/{name}"
 
 
-def sandboxes(host: Host, found: HostLinks, only: frozenset[str] | None = None) -> Iterator[Resource]:
-    """What stands in each sandbox (of ``only``, where given). Moves this thread: call it within ``elsewhere``."""
+def sandboxes(
+    host: Host, found: HostLinks, only: frozenset[str] | None = None, records: Mapping[str, Record] = _NO_RECORDS
+) -> Iterator[Resource]:
+    """What stands in each sandbox (of ``only``, where given); ``records`` are those of attached ones.
+
+    Moves this thread: call it within ``elsewhere``.
+    """
     for namespace, path in pinned(host):
         if only is None or namespace in only:
-            yield from _sandbox(host, found, namespace, path)
+            yield from _sandbox(host, found, namespace, path, records.get(namespace))
+
+
+def attached_elsewhere(
+    host: Host, found: HostLinks, records: Mapping[str, Record], seen: frozenset[str]
+) -> Iterator[Resource]:
+    """Attached namespaces whose name is gone: what stands in those that are still found, and that there is a record.
+
+    Moves this thread, as ``sandboxes``.
+    """
+    gone = {container: record for container, record in records.items() if container not in seen}
+    places = dict(attached.lost(host, gone))
+    for container, record in gone.items():
+        stack = container.partition("/")[0]
+        inside = _sandbox(host, found, container, places[container], record) if container in places else ()
+        bare = Namespace(stack, container, record.origin, pinned=False, attached=record.path)
+        first, *rest = [*inside] or [bare]
+        if isinstance(first, Namespace):
+            first = replace(first, pinned=False, where=places.get(container, ""), current=True)
+        yield first
+        yield from rest
 
 
 def found_elsewhere(host: Host, found: HostLinks, namespace: str, path: str) -> list[Resource]:
@@ -106,7 +134,9 @@ def found_elsewhere(host: Host, found: HostLinks, namespace: str, path: str) -> 
     return [replace(first, pinned=False, where=path), *seen[1:]]
 
 
-def _sandbox(host: Host, found: HostLinks, namespace: str, path: str) -> Iterable[Resource]:
+def _sandbox(
+    host: Host, found: HostLinks, namespace: str, path: str, record: Record | None = None
+) -> Iterable[Resource]:
     stack = namespace.partition("/")[0]
     try:
         descriptor = namespaces.open_path(path)
@@ -117,26 +147,62 @@ def _sandbox(host: Host, found: HostLinks, namespace: str, path: str) -> Iterabl
     except OSError:
         # A name that leads nowhere is what a crash between naming and mounting leaves.
         empty = os.fstat(descriptor).st_size == 0
-        return (Namespace(stack, namespace, "", pinned=False),) if empty else ()
+        return (Namespace(stack, namespace, "", pinned=False),) if empty and record is None else ()
     finally:
         os.close(descriptor)
     inside = netlink.RouteSocket()
     try:
-        return _inside(host, found, namespace, inside)
+        return _inside(host, found, namespace, inside, record)
     finally:
         inside.close()
 
 
-def _inside(host: Host, found: HostLinks, namespace: str, inside: netlink.RouteSocket) -> list[Resource]:
+def _inside(
+    host: Host, found: HostLinks, namespace: str, inside: netlink.RouteSocket, record: Record | None
+) -> list[Resource]:
     links = netlink.links(inside)
     loopback = next(link for link in links if link.name == "lo")
     label = parse_label(loopback.alias)
-    if not label or label.host_id != host.host_id:
+    if label and label.host_id == host.host_id:
+        if f"{label.stack}/{label.name}" != namespace:
+            return [joiners.named(host, namespace, f"{label.stack}/{label.name}")]
+        sandbox = Namespace(label.stack, namespace, label.origin, ipv6=loopback.ipv6, up=loopback.up)
+        return _contents(found, sandbox, links, inside, ipv6=sandbox.ipv6)
+    links = [link for link in links if _is_ours(found, namespace, link)]
+    if record is not None:
+        return _contents(found, _attached(host, namespace, record, loopback), links, inside, ipv6=True)
+    if not links:
         return []
-    if f"{label.stack}/{label.name}" != namespace:
-        return [joiners.named(host, namespace, f"{label.stack}/{label.name}")]
-    owner = label.stack
-    sandbox = Namespace(owner, namespace, label.origin, ipv6=loopback.ipv6, up=loopback.up)
+    # The record is lost; that links of ours for this very container stand in it says whose name it is.
+    sandbox = Namespace(namespace.partition("/")[0], namespace, "", attached=_RECORD_LOST, current=False)
+    return _contents(found, sandbox, links, inside, ipv6=True)
+
+
+def _attached(host: Host, namespace: str, record: Record, loopback: LinkRecord) -> Namespace:
+    current = record.cookie == str(cookie()) and attached.is_current(host, namespace, record)
+    stack = namespace.partition("/")[0]
+    return Namespace(stack, namespace, record.origin, up=loopback.up, attached=record.path, current=current)
+
+
+def _is_ours(found: HostLinks, namespace: str, link: LinkRecord) -> bool:
+    """Whether a link in somebody else's namespace is this container's: that may be a host of netapply itself."""
+    if link.group != LINK_GROUP:
+        return False
+    if link.kind == "veth":
+        half = found.halves.get(link.peer_index)
+        return (
+            half is not None
+            and half[0].peer_index == link.link_index
+            and f"{half[1].stack}/{half[1].name}" == namespace
+        )
+    return link.kind in SUB_INTERFACE_KINDS and observe_sub_interfaces.is_of_a_container(link)
+
+
+def _contents(
+    found: HostLinks, sandbox: Namespace, links: Iterable[LinkRecord], inside: netlink.RouteSocket, *, ipv6: bool
+) -> list[Resource]:
+    """The sandbox, and what of ours stands in it."""
+    owner, namespace = sandbox.owner, sandbox.container
     resources: list[Resource] = [sandbox]
     ours = {}
     for link in links:
@@ -149,7 +215,7 @@ def _inside(host: Host, found: HostLinks, namespace: str, inside: netlink.RouteS
     if ours:
         resources.extend(_inner_addresses(owner, namespace, ours, inside))
         # Where IPv6 is off there are no routes of it, and not asking saves a tenth of the look.
-        family = 0 if sandbox.ipv6 else c.AF_INET
+        family = 0 if ipv6 else c.AF_INET
         resources.extend(_inner_routes(owner, namespace, ours, netlink.routes(inside, family, c.RT_TABLE_MAIN)))
     if any(isinstance(resource, SubInterface) for resource in resources):
         own = [resource.address for resource in resources if isinstance(resource, Address)]

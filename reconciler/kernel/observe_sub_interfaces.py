@@ -42,6 +42,12 @@ def inside(host_names: Mapping[int, str], owner: str, namespace: str, link: Link
     )
 
 
+def is_of_a_container(link: LinkRecord) -> bool:
+    """Whether its label is one of those that links of ours in containers bear, rather than a host's."""
+    label = parse_label(link.alias)
+    return label is not None and label.kind in {sub_interface.LABEL, sub_interface.INTERNAL_LABEL}
+
+
 def on_host(
     links: Sequence[LinkRecord],
     names: Mapping[int, str],

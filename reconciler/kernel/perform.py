@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler import actions as a
 from reconciler.errors import NetapplyError
-from reconciler.kernel import address_claim, agent_control, announce, container_files, jobs, joiners, namespaces, resolver, router_rules, runtime, sandbox, strays, sysctl
+from reconciler.kernel import address_claim, agent_control, announce, attached, container_files, jobs, joiners, namespaces, resolver, router_rules, runtime, sandbox, strays, sysctl
 from reconciler.kernel.host import Host
 from reconciler.kernel.sockets import NamespaceSockets
 from reconciler.plan.change import Change
@@ -37,6 +37,10 @@ class Performer:
                 self._perform_on_namespace(action)
             case a.PinNamespace(namespace, where):
                 sandbox.pin_again(self.host, self.sockets, namespace, Path(where))
+            case a.AttachNamespace(container, path, origin):
+                attached.attach(self.host, self.sockets, container, path, origin)
+            case a.DetachNamespace(container):
+                attached.detach(self.host, self.sockets, container)
             case a.JoinNamespace(container, namespace, origin):
                 joiners.join(self.host, container, namespace, origin)
                 if namespace and not namespace.startswith(FOREIGN):

@@ -95,6 +95,7 @@ def _container(container: Container) -> dict[str, Any]:
             "sysctls": dict(container.sysctls),
             "expose": list(container.expose),
             "network_mode": container.network_mode,
+            "attach": {"netns": container.attach.path} if container.attach else None,
             **shared,
             "rm": container.remove or None,
             "restart": None if container.restart == "no" else f"{container.restart}{limit}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Source
 from reconciler.manifest.allowances import check_allowances
+from reconciler.manifest.attached import check_attached
 from reconciler.manifest.faults import Faults, suggestion
 from reconciler.manifest.lint import advise
 from reconciler.manifest.members import Member, check_host_addresses, check_members
@@ -43,6 +44,7 @@ def check_stack(networks: dict[str, Network], containers: Sequence[Container], c
         if network.host_addresses:
             check_host_addresses(network, context)
     check_modes(context)
+    check_attached(containers, context)
     check_allowances(networks, context)
     check_outward(networks, containers, context)
     for container in containers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.manifest.addresses import parse_host_name
+from reconciler.manifest.attached import convert_attach
 from reconciler.manifest.attachments import convert_attachments
 from reconciler.manifest.environment import convert_environment
 from reconciler.manifest.faults import FormError
@@ -63,6 +64,7 @@ def convert_container(
         remove=bool(part.rm),
         restart=restart,
         restart_limit=restart_limit,
+        attach=convert_attach(name, part, context),
     )
 
 

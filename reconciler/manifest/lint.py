@@ -35,7 +35,8 @@ def advise(containers: Iterable[Container], context: Context) -> None:
                 opened.append(f"{span_text(span.first, span.last, span.protocol)} of {container.name}")
     for name in context.parts:
         _advise_on_might(name, context)
-    if on_bridge:
+    # Whoever links them knows that there are no other names.
+    if on_bridge and not any(container.links or container.external_links for container in on_bridge):
         names = ", ".join(container.name for container in on_bridge)
         message = f"on the default network bridge containers do not find each other by name: {names}"
         context.faults.note(message, on_bridge[0].mode_source, "join a network of the stack: networks: [NAME]")

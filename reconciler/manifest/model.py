@@ -239,6 +239,14 @@ class SharedNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachedNamespace:
+    """A network namespace that another program made: ``path`` leads to it, of a process by way of /proc."""
+
+    path: str
+    source: Source | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """A container: its place on networks, its ports and, with ``command``, its process.
 
@@ -282,6 +290,8 @@ class Container:
     """Of ``on-failure``: how often at most, None: always again."""
     service: str | None = None
     """The key in the file that this is a replica of, where there are several; its name ends in ``-NUMBER``."""
+
+    attach: AttachedNamespace | None = None
 
     @property
     def key(self) -> str:

@@ -79,6 +79,16 @@ EnvFiles = Annotated[
 ]
 
 
+class AttachPart(Part):
+    """A network namespace that another program made."""
+
+    pid: Number | None = key("The process whose network namespace it is.", 4242)
+    netns: Text | None = key("Its path, or its name below /run/netns.", "/run/netns/lab")
+
+
+Attach = Annotated[Annotated[Flag, Tag(TEXT)] | Annotated[AttachPart, Tag(MAP)], BY_FORM]
+
+
 class ContainerPart(Part):
     """A container: its networks, its ports, its process."""
 
@@ -96,6 +106,7 @@ class ContainerPart(Part):
     expose: list[Text] | None = key("Ports that the container listens on; not published.", ["80", "53/udp"], [])
     networks: Networks | None = key("The networks to join. Left out: the stack's default.", ["front"], ["default"])
     network_mode: Text | None = key("none, host, bridge, service:NAME or container:NAME.", "service:web")
+    attach: Attach | None = key("A network namespace that another program made, to be wired.", {"netns": "lab"})
     mac_address: Text | None = key("The MAC address on the network joined first.", "02:42:ac:1c:00:0a")
     publish_all: Flag | None = key("Publish every exposed port, each on a host port of netapply's choice.", example=True, default=False)
     ports: list[Port] | None = key("Ports to publish on the host.", ["8080:80", "127.0.0.1:53:53/udp"], [])

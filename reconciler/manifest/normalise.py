@@ -49,6 +49,8 @@ def normalise(top: Mapping, faults: Faults, unused: Unused) -> None:
         _clean(container, vocabulary.UNUSED_CONTAINER, faults, unused)
         for key in vocabulary.NOTED_CONTAINER & container.entries.keys():
             unused.note(container, key)
+        if isinstance(container.entries.get("attach"), Scalar) and not is_null(container.entries["attach"]):
+            unused.note(container, "attach")  # Compose's, about logs; a mapping is our own
         deploy = container.entries.get("deploy")
         if isinstance(deploy, Mapping):
             _clean(deploy, vocabulary.UNUSED_DEPLOY, faults, unused, "deploy.")

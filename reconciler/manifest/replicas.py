@@ -117,11 +117,14 @@ def _without_singles(container: Container, count: int, context: Context) -> Cont
     for each in container.floating_addresses:
         message = f"floating_ip {each.address} leads to one container, but '{name}' is {count} containers"
         context.faults.add(message, each.source, "put it on a container that is there once")
+    if container.attach:
+        message = f"'attach' is one namespace, but '{name}' is {count} containers"
+        context.faults.add(message, container.attach.source, "put it on a container that is there once")
     attachments = tuple(
         replace(each, ipv4_address=None, ipv6_address=None, mac_address=None, link_local_ips=())
         for each in container.attachments
     )
-    return replace(container, attachments=attachments, floating_addresses=())
+    return replace(container, attachments=attachments, floating_addresses=(), attach=None)
 
 
 def _place(name: str, attachment: Attachment, key: str, context: Context) -> Source:

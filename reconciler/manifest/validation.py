@@ -11,6 +11,7 @@ from reconciler.manifest import vocabulary
 from reconciler.manifest.faults import Faults, suggestion
 from reconciler.manifest.forms import LIST, MAP, TEXT
 from reconciler.manifest.models import (
+    AttachPart,
     ContainerPart,
     DeployPart,
     HostAddressPart,
@@ -55,6 +56,7 @@ _NAMED_PART = 2
 _PARTS: dict[tuple[str, ...], tuple[type[BaseModel], Collection[str]]] = {
     (): (StackPart, {*vocabulary.UNUSED_TOP, "services", "include"}),
     ("containers", "*"): (ContainerPart, {*vocabulary.UNUSED_CONTAINER, "extends"}),
+    ("containers", "*", "attach"): (AttachPart, ()),
     ("containers", "*", "networks", "*"): (AttachmentPart, ()),
     ("containers", "*", "ports", "*"): (PortPart, vocabulary.UNUSED_PORT),
     ("containers", "*", "networks", "*", "routes", "*"): (RoutePart, ()),

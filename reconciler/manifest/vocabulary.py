@@ -53,7 +53,6 @@ UNUSED_TOP: Mapping[str, Shape] = {
 
 UNUSED_CONTAINER: Mapping[str, Shape] = {
     "annotations": _PAIRS,
-    "attach": FLAG,
     "blkio_config": fields(
         device_read_bps=_RATES,
         device_read_iops=_RATES,
@@ -227,7 +226,6 @@ DRIVERS = frozenset({"bridge", "host", "ipvlan", "macvlan", "none", "overlay", "
 UNUSED_EXAMPLES: dict[str, object] = {
     "annotations": {"org.example.team": "web"},
     "app_protocol": "http",
-    "attach": False,
     "attachable": True,
     "blkio_config": {"weight": 300},
     "build": ".",

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from reconciler.firewall.policy import PublishedPort
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.resources.namespace import Namespace
 from reconciler.resources.source_route import SourceRoute
 from reconciler.resources.sub_interface import SubInterface
 from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
@@ -134,7 +135,7 @@ def _wanted_by(after: Resource) -> str:
 
 def with_implied(changes: list[Change]) -> tuple[Change, ...]:
     """Mark the deletes that happen by themselves because what the object needs is deleted too."""
-    gone = {change.key for change in changes if isinstance(change, Delete)}
+    gone = {change.key for change in changes if isinstance(change, Delete) and not _stays(change.before)}
     marked: list[Change] = []
     for change in changes:
         if isinstance(change, Delete) and change.before.key.kind in _GOES_BY_ITSELF and not _lingers(change.before):
@@ -145,6 +146,11 @@ def with_implied(changes: list[Change]) -> tuple[Change, ...]:
         else:
             marked.append(change)
     return tuple(marked)
+
+
+def _stays(resource: Resource) -> bool:
+    # Somebody else made it, and keeps it: what is ours in it is taken out piece by piece.
+    return isinstance(resource, Namespace) and bool(resource.attached)
 
 
 def _lingers(resource: Resource) -> bool:

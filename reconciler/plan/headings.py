@@ -27,6 +27,8 @@ def heading(changes: Sequence[Change]) -> str:
     match first:
         case Bridge():
             return _network(first, others)
+        case Namespace(attached=path) if path:
+            return ", ".join([f"container in {first.describe()}", *_names(others)])
         case Namespace():
             return ", ".join(["container with a network of its own", *_names(others)])
         case Joined():

@@ -30,8 +30,10 @@ def differences(
     ``now`` is a look at the host that entered ``sandboxes`` only.
     """
     expected = State(_visible((r for r in wanted if r.owner == owner), sandboxes))
-    waiting = State(_visible((s.change.before for s in pending if isinstance(s.change, Delete)), sandboxes))
     seen = State(_visible((r for r in now if r.owner == owner and not _passes_on(r, wanted)), sandboxes))
+    going = (s.change.before for s in pending if isinstance(s.change, Delete))
+    # What goes anyway may have changed meanwhile: a command ends when it likes.
+    waiting = State(seen.get(each.key) or each for each in _visible(going, sandboxes))
     sources = {s.change.key: s.change.after.source for s in steps if not isinstance(s.change, Delete)}
     problems = []
     for change in diff(seen, expected.merged(waiting)):

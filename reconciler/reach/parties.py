@@ -68,7 +68,9 @@ def destinations(world: World, rules: Rules, origin: Origin, target: str, port: 
     if place.startswith(FOREIGN):
         name = place.removeprefix(FOREIGN)
         hint = f"ask for an address in it; ip netns exec {name} ip address shows them"
-        raise NetapplyError.of(f"{target} is in namespace {name}, which is not netapply's: its addresses are not known", None, hint)
+        raise NetapplyError.of(
+            f"{target} is in namespace {name}, which is not netapply's: its addresses are not known", None, hint
+        )
     if place == HOST:
         return list(dict.fromkeys(_of_host(world, rules, origin, port)))
     if place == origin.place:

@@ -58,14 +58,21 @@ class Reacher:
         if origin.place == OUTSIDE:
             found = outsider_for(self.world, self.rules, origin, question.destination)
             if isinstance(found, DeadOutside):
-                return Verdict(reachable=False, path=(Hop(OUTSIDE, f"the host has no IPv{found.family} network there"),))
+                return Verdict(
+                    reachable=False, path=(Hop(OUTSIDE, f"the host has no IPv{found.family} network there"),)
+                )
             outsider, question = found, question._replace(source=found.address)
         return Walk(self.world, self.rules, outsider).ask(origin.place, question)
 
     def _nothing_to_ask(self, target: str) -> Verdict:
         what = f"{target} has no address that could be asked: it is on no network"
-        place = next((place for container, place in self.world.homes.items() if target in {container, self.world.short(container)}), "")
+        place = next(
+            (
+                place
+                for container, place in self.world.homes.items()
+                if target in {container, self.world.short(container)}
+            ),
+            "",
+        )
         sandbox = self.world.sandboxes.get(place)
         return Verdict(reachable=False, path=(Hop(target, what, sandbox.source if sandbox else None),))
-
-

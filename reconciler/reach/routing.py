@@ -89,7 +89,7 @@ def hearer_of_outside(world: World, segment: Segment, destination: str) -> Neigh
         if each.trouble:
             return DeadEnd(f"{world.label(each.place)} does not hear it: {each.trouble}", each.source)
         return Neighbour(each.place, each.name)
-    return _nobody(world, segment, destination, None) or DeadEnd(f"nobody that netapply knows has {destination}")
+    return _nobody(world, segment, destination, None) or Neighbour(OUTSIDE, "eth0")
 
 
 def _nobody(world: World, segment: Segment, address: str, source: Source | None) -> DeadEnd | None:

@@ -55,6 +55,20 @@ class Ruling(NamedTuple):
     source: Source | None = None
 
 
+NO_SAY: Final = Ruling(passes=True)
+"""It passes, and no rule of ours had a say."""
+
+
+def passed(what: str, source: Source | None = None) -> Ruling:
+    """It passes by that rule."""
+    return Ruling(passes=True, what=what, source=source)
+
+
+def dropped(what: str, source: Source | None = None) -> Ruling:
+    """It does not, by that rule."""
+    return Ruling(passes=False, what=what, source=source)
+
+
 class NewSource(NamedTuple):
     """``address``, with which a packet leaves; empty: that of the interface. ``what`` asked for it."""
 
@@ -95,14 +109,14 @@ class Rules:
         for published in (self.ports.get((address, protocol, port)), self.ports.get((wildcard, protocol, port))):
             if published and published.sources and not _is_from(packet.source, published.sources):
                 what = f"drop, port {port}/{protocol} is published {origins(published.sources)} only"
-                return Ruling(False, f"{what}, not for {packet.source}", published.source)
-        return Ruling(True)
+                return dropped(f"{what}, not for {packet.source}", published.source)
+        return NO_SAY
 
     def entering(self, passage: Passage) -> Ruling:
         """What becomes of what is for the host itself."""
         packet = passage.packet
         if passage.track is Track.REPLY or not passage.into:
-            return Ruling(True)
+            return NO_SAY
         if self.base:
             spoofed = self._spoofed(passage)
             if not spoofed.passes:
@@ -112,78 +126,90 @@ class Rules:
             where = _chain(chain)
             if opening is None:
                 what = f"input: the host's own {where} drops what it does not accept itself, and nothing opens {packet}"
-                return Ruling(False, f"{what}; missing is an accept rule there, or open: on the container")
+                return dropped(f"{what}; missing is an accept rule there, or open: on the container")
             if not self._accepts(chain):
                 what = f"input: the host's own {where} drops it: netapply's rule that accepts its mark is missing there"
-                return Ruling(False, what, opening.source)
+                return dropped(what, opening.source)
         if opening:
-            return Ruling(True, f"input: {opening.describe()}", opening.source)
-        return Ruling(True, "input: only the host's filter INPUT is passed, no translation and no bridge")
+            return passed(f"input: {opening.describe()}", opening.source)
+        return passed("input: only the host's filter INPUT is passed, no translation and no bridge")
+
+    def published_elsewhere(self, packet: Packet) -> Ruling | None:
+        """Of a port that is published, but not at that address of the host: nothing of ours answers there."""
+        if self.base is None or any(_opens(opening, packet) for opening in self.openings):
+            return None
+        asked = (packet.protocol, packet.destination_port)
+        others = [port for (_, *what), port in self.ports.items() if tuple(what) == asked]
+        if not others:
+            return None
+        where = ", ".join(sorted({_words(port.host_address) for port in others}))
+        what = f"port {asked[1]}/{asked[0]} is published at {where} only, so nothing leads on from {packet.destination}"
+        return dropped(what, others[0].source)
 
     def forwarded(self, passage: Passage) -> Ruling:
         """What becomes of what goes through the host."""
         if passage.into not in self.networks and passage.out not in self.networks:
-            return Ruling(True)
+            return NO_SAY
         if self.base is None:
-            ruling = Ruling(True, "forward: netapply's firewall table is missing, so nothing keeps networks apart")
+            ruling = passed("forward: netapply's firewall table is missing, so nothing keeps networks apart")
         else:
             ruling = self._judged(passage)
         if ruling.passes and passage.track is not Track.REPLY:
             for chain in self._dropping("forward", passage.packet.family):
                 if self.base is None or not self._accepts(chain):
                     what = f"forward: the host's own {_chain(chain)} drops it: netapply's rule that accepts its mark"
-                    return Ruling(False, f"{what} is missing there", ruling.source)
+                    return dropped(f"{what} is missing there", ruling.source)
         return ruling
 
     def _judged(self, passage: Passage) -> Ruling:
         packet, into, out, track, _ = passage
         before, after = self.networks.get(into), self.networks.get(out)
         if before and into == out and before.icc:
-            return Ruling(True, f"forward: within network {_name(before)}", before.source)
+            return passed(f"forward: within network {_name(before)}", before.source)
         spoofed = self._spoofed(passage)
         if not spoofed.passes:
             return spoofed
         allowance = next((each for each in self.allowed.get((into, out), ()) if _allows(each, packet)), None)
         if allowance:
-            return Ruling(True, f"forward: {allowance.describe()}", allowance.source)
+            return passed(f"forward: {allowance.describe()}", allowance.source)
         if track is Track.REPLY and (out, into) in self.allowed:
-            return Ruling(True, "forward: answer to what is allowed")
+            return passed("forward: answer to what is allowed")
         for network in (before, after):
             if network and network.internal:
-                return Ruling(False, f"forward: drop, network {_name(network)} is internal", network.source)
+                return dropped(f"forward: drop, network {_name(network)} is internal", network.source)
         return self._between(passage, before, after)
 
     def _between(self, passage: Passage, before: NetworkPolicy | None, after: NetworkPolicy | None) -> Ruling:
         if passage.translated:
-            return Ruling(True, "forward: translated by a published port")
+            return passed("forward: translated by a published port")
         if before and before is after:
             what = f"forward: drop, members of network {_name(before)} are kept apart (icc off)"
-            return Ruling(False, what, before.source)
+            return dropped(what, before.source)
         if passage.track is Track.REPLY:
-            return Ruling(True, "forward: answer of a connection")
+            return passed("forward: answer of a connection")
         if passage.track is Track.INVALID:
-            return Ruling(False, "forward: drop, it belongs to no connection that the host knows: the rest went another way")
+            return dropped("forward: drop, it belongs to no connection that the host knows: the rest went another way")
         if after is None:
-            return Ruling(True, "forward: outward", before.source if before else None)
+            return passed("forward: outward", before.source if before else None)
         if passage.into in after.trusted_interfaces:
-            return Ruling(True, f"forward: network {_name(after)} trusts the host's {passage.into}", after.source)
+            return passed(f"forward: network {_name(after)} trusts the host's {passage.into}", after.source)
         return self._inward(passage.packet, after)
 
     def _inward(self, packet: Packet, after: NetworkPolicy) -> Ruling:
         mode = after.mode6 if packet.family == _IPV6 else after.mode4
         if mode == "nat-unprotected":
-            return Ruling(True, f"forward: network {_name(after)} has gateway mode nat-unprotected", after.source)
+            return passed(f"forward: network {_name(after)} has gateway mode nat-unprotected", after.source)
         if mode != "routed":
             what = f"forward: drop, addresses of network {_name(after)} are not reached from elsewhere"
-            return Ruling(False, f"{what} (gateway mode {mode}); publish the port, or allow the network", after.source)
+            return dropped(f"{what} (gateway mode {mode}); publish the port, or allow the network", after.source)
         port = self.routed.get((packet.destination, packet.protocol, packet.destination_port))
         if port is None:
             what = f"forward: drop, {packet} is not published, and network {_name(after)} has gateway mode routed"
-            return Ruling(False, what, after.source)
+            return dropped(what, after.source)
         if port.sources and not _is_from(packet.source, port.sources):
             what = f"forward: drop, {packet} is open {origins(port.sources)} only, not for {packet.source}"
-            return Ruling(False, what, port.source)
-        return Ruling(True, f"forward: {port.describe()}", port.source)
+            return dropped(what, port.source)
+        return passed(f"forward: {port.describe()}", port.source)
 
     def leaving(self, passage: Passage) -> NewSource | None:
         """The address that a new connection leaves with; None: its own."""
@@ -203,7 +229,9 @@ class Rules:
             return NewSource(egress.address, egress.describe(), egress.source)
         six = packet.family == _IPV6
         masquerade, given, mode = (
-            (before.masquerade6, before.snat6, before.mode6) if six else (before.masquerade4, before.snat4, before.mode4)
+            (before.masquerade6, before.snat6, before.mode6)
+            if six
+            else (before.masquerade4, before.snat4, before.mode4)
         )
         if not masquerade or not mode.startswith("nat"):
             return None
@@ -213,10 +241,10 @@ class Rules:
         """A source of another of our networks is dropped; answers pass."""
         network, address = self.networks.get(passage.into), passage.packet.source
         if passage.track is Track.REPLY or network is None or _is_from(address, network.subnets):
-            return Ruling(True)
+            return NO_SAY
         if any(_is_from(address, other.subnets) for other in self.networks.values()):
-            return Ruling(False, f"drop, {address} is no address of network {_name(network)}", network.source)
-        return Ruling(True)
+            return dropped(f"drop, {address} is no address of network {_name(network)}", network.source)
+        return NO_SAY
 
     def _dropping(self, hook: str, family: int) -> Iterator[HostAccept]:
         """The host's own chains that would drop what bears no mark."""
@@ -278,3 +306,7 @@ def _name(network: NetworkPolicy) -> str:
 
 def _chain(chain: HostAccept) -> str:
     return f"chain {chain.chain} of {chain.family} {chain.table} ({chain.engine})"
+
+
+def _words(host_address: str) -> str:
+    return {"0.0.0.0": "IPv4 addresses", "::": "IPv6 addresses"}.get(host_address, host_address)  # noqa: S104  # not bound

@@ -25,10 +25,15 @@ class Hop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a packet arrives and its answer comes back. The last hop says why, or why not."""
+    """Whether a packet arrives and its answer comes back. The last hop says why, or why not.
+
+    ``answered_by`` is who has it in the end: empty for the host, ``stack/name`` of the sandbox, ``outside``; None
+    where nobody has.
+    """
 
     reachable: bool
     path: tuple[Hop, ...]
+    answered_by: str | None = None
 
     @property
     def cause(self) -> Hop:
@@ -37,5 +42,7 @@ class Verdict:
 
     def record(self) -> dict[str, Any]:
         """The verdict for JSON."""
-        hops = [{"at": hop.at, "what": hop.what, "source": str(hop.source) if hop.source else None} for hop in self.path]
+        hops = [
+            {"at": hop.at, "what": hop.what, "source": str(hop.source) if hop.source else None} for hop in self.path
+        ]
         return {"reachable": self.reachable, "path": hops}

@@ -14,6 +14,8 @@ from reconciler.reach.rules import Passage, Rules, Ruling, Track
 from reconciler.reach.verdict import Hop, Verdict
 from reconciler.reach.world import FORWARDING, HOST, OUTSIDE, Segment, World
 
+_OTHER_PORT: Final = -1
+"""Some port that nobody asked."""
 _LONGEST: Final = 16
 """Whatever passes more namespaces than this goes in a circle."""
 
@@ -74,7 +76,7 @@ class Walk:
         except _StoppedError:
             return Verdict(reachable=False, path=tuple(self._hops))
         # Where the way back is open, it says nothing new.
-        return Verdict(reachable=True, path=tuple(self._hops[:end]))
+        return Verdict(reachable=True, path=tuple(self._hops[:end]), answered_by=place)
 
     def _with_source(self, origin: str, question: Packet) -> Packet:
         if self.world.owns(origin, question.destination):
@@ -109,8 +111,8 @@ class Walk:
             if came_by:
                 self._forward(place, passage)
             packet = self._leave(place, passage, way, arrived)
-            place, came_by = self._cross(place, way, packet)
-        self._stop(place, f"what goes to {packet.destination} goes in a circle")
+            place, came_by, packet = self._cross(place, way, packet)
+        return self._stop(place, f"what goes to {packet.destination} goes in a circle")
 
     def _from_outside(self, packet: Packet) -> tuple[str, str]:
         assert self.outsider is not None  # noqa: S101  # for the type checker: it asks, or was reached
@@ -125,15 +127,22 @@ class Walk:
         """Connection tracking, then the translation of the destination."""
         if came_by and packet.destination.startswith("127."):
             self._stop(place, "loopback addresses are not reached from elsewhere")
+        known = self._known(place, packet)
+        if known:
+            return known
+        if place != HOST or not self.rules.base or not self.world.owns(HOST, packet.destination):
+            return _Arrived(packet, packet, Track.NEW, translated=False)
+        return self._translate(packet, came_by)
+
+    def _known(self, place: str, packet: Packet) -> _Arrived | None:
+        """The packet as connection tracking knows it there; None: it begins a connection."""
         for known in self._connections[place]:
             if packet == known.answer:
                 return _Arrived(packet, known.question.answer(), Track.REPLY, known.translated)
         if self._answering and packet.protocol != "udp":
-            # The second packet of a handshake begins no connection.
+            # The second packet of a handshake begins none.
             return _Arrived(packet, packet, Track.INVALID, translated=False)
-        if place != HOST or not self.rules.base or not self.world.owns(HOST, packet.destination):
-            return _Arrived(packet, packet, Track.NEW, translated=False)
-        return self._translate(packet, came_by)
+        return None
 
     def _translate(self, packet: Packet, came_by: str) -> _Arrived:
         straight = _Arrived(packet, packet, Track.NEW, translated=False)
@@ -156,6 +165,8 @@ class Walk:
         ruling = Ruling(passes=True)
         if place == HOST:
             ruling = self.rules.entering(Passage(packet, came_by, "", arrived.track))
+            if ruling.passes and not self._answering:
+                ruling = self.rules.published_elsewhere(packet) or ruling
         sandbox = self.world.sandboxes.get(place)
         if not came_by and sandbox and not sandbox.up:
             ruling = Ruling(passes=False, what="lo is down", source=sandbox.source)
@@ -182,12 +193,15 @@ class Walk:
         ruling = self._ruling(place, passage)
         if not ruling.passes:
             self._stop(place, ruling.what, ruling.source)
+        self._remember(place, passage)
+        if ruling.what:
+            self._note(place, ruling.what, ruling.source)
+
+    def _remember(self, place: str, passage: Passage) -> None:
         if self._answering:
             self._passed_back.add(place)
         else:
             self._passed.append((place, passage))
-        if ruling.what:
-            self._note(place, ruling.what, ruling.source)
 
     def _ruling(self, place: str, passage: Passage) -> Ruling:
         if place == HOST:
@@ -210,10 +224,15 @@ class Walk:
                 self._stop(place, f"has no IPv{packet.family} address on {way.interface.name} to send it with", source)
             if packet.source.startswith("127."):
                 self._check_loopback_source(way)
-            packet = packet._replace(source=address)
+            packet = self._free(place, packet._replace(source=address))
             self._note(place, f"leaves as {address}: {what}", source)
         self._connections[place].append(_Connection(arrived.came, packet.answer(), arrived.translated))
         return packet
+
+    def _free(self, place: str, packet: Packet) -> Packet:
+        """With another port, where the answer would look like what somebody asked through that place (nf_nat_used_tuple)."""
+        taken = any(known.question == packet.answer() for known in self._connections[place])
+        return packet._replace(source_port=_OTHER_PORT) if taken else packet
 
     def _new_source(self, place: str, passage: Passage) -> tuple[str, str, Source | None] | None:
         if place == HOST:
@@ -226,10 +245,12 @@ class Walk:
     def _check_loopback_source(self, way: Way) -> None:
         bridge = self.world.bridges.get(way.interface.name)
         if bridge and not bridge.route_localnet:
-            self._stop(HOST, f"127.0.0.1 does not leave by {bridge.interface}: its route_localnet is off", bridge.source)
+            self._stop(
+                HOST, f"127.0.0.1 does not leave by {bridge.interface}: its route_localnet is off", bridge.source
+            )
 
-    def _cross(self, place: str, way: Way, packet: Packet) -> tuple[str, str]:
-        """Over the segment to whoever hears it, and by which interface."""
+    def _cross(self, place: str, way: Way, packet: Packet) -> tuple[str, str, Packet]:
+        """Over the segment: who hears it, by which interface, and how it looks there."""
         found = routing.hearer(self.world, way)
         if isinstance(found, DeadEnd):
             self._stop(place, found.what, found.source)
@@ -238,17 +259,23 @@ class Walk:
             assert segment is not None  # noqa: S101  # for the type checker: somebody heard it
             self.outsider = Outsider(packet.destination, segment)
         elif segment and segment.is_bridge and HOST not in {place, found.place}:
-            self._check_bridged(segment, packet)
-        return found.place, found.interface
+            packet = self._bridge(segment, packet)
+        return found.place, found.interface, packet
 
-    def _check_bridged(self, segment: Segment, packet: Packet) -> None:
-        """Frames within a bridge meet the host's rules where the bridge calls them, which icc off needs."""
+    def _bridge(self, segment: Segment, packet: Packet) -> Packet:
+        """Frames within a bridge meet the host's rules where the bridge calls them, which icc off needs, or all do."""
         bridge = self.world.bridges.get(segment.name)
-        if bridge and bridge.nf_call and self.rules.base:
-            track = Track.REPLY if self._answering else Track.NEW
-            ruling = self.rules.forwarded(Passage(packet, segment.name, segment.name, track))
-            if not ruling.passes:
-                self._stop_at(self.world.segment_label(segment), ruling.what, ruling.source)
+        if not (bridge and bridge.nf_call) and packet.family not in self.world.facts.filtered_bridging:
+            return packet
+        arrived = self._known(HOST, packet) or _Arrived(packet, packet, Track.NEW, translated=False)
+        passage = Passage(arrived.packet, segment.name, segment.name, arrived.track, arrived.translated)
+        ruling = self.rules.forwarded(passage)
+        if not ruling.passes:
+            self._stop_at(self.world.segment_label(segment), ruling.what, ruling.source)
+        self._remember(HOST, passage)
+        if arrived.track is Track.NEW:
+            self._connections[HOST].append(_Connection(packet, packet.answer(), translated=False))
+        return arrived.packet
 
     def _check_rest(self, packet: Packet) -> None:
         """What follows the handshake is nothing to a place that never saw the answer (kernel: nf_conntrack_proto_tcp)."""
@@ -259,7 +286,9 @@ class Walk:
                 continue
             ruling = self._ruling(place, passage._replace(track=Track.INVALID))
             if not ruling.passes:
-                self._stop(place, f"the answer comes by another way, so it knows no connection: {ruling.what}", ruling.source)
+                self._stop(
+                    place, f"the answer comes by another way, so it knows no connection: {ruling.what}", ruling.source
+                )
 
     def _note(self, place: str, what: str, source: Source | None = None) -> None:
         if not self._answering:

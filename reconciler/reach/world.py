@@ -46,6 +46,16 @@ class Segment(NamedTuple):
     name: str
 
 
+def bridge_segment(interface: str) -> Segment:
+    """That bridge of ours."""
+    return Segment(is_bridge=True, name=interface)
+
+
+def lan(interface: str) -> Segment:
+    """The LAN of that interface of the host."""
+    return Segment(is_bridge=False, name=interface)
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """``name`` in ``place``, on ``segment``; None: it leads nowhere, as ``trouble`` says.
@@ -101,7 +111,11 @@ class World:
             return "host"
         if place == OUTSIDE:
             return OUTSIDE
-        return f"namespace {place.removeprefix(FOREIGN)}" if place.startswith(FOREIGN) else f"container {self.short(place)}"
+        return (
+            f"namespace {place.removeprefix(FOREIGN)}"
+            if place.startswith(FOREIGN)
+            else f"container {self.short(place)}"
+        )
 
     def short(self, container: str) -> str:
         """The container's name; with its stack where another stack has one of that name."""
@@ -134,7 +148,7 @@ def world(state: State, facts: Facts) -> World:
     _add_homes(made, parts)
     for bridge in parts[Bridge]:
         made.bridges[bridge.interface] = bridge
-        made.networks[Segment(True, bridge.interface)] = bridge.network_name
+        made.networks[bridge_segment(bridge.interface)] = bridge.network_name
     for interface in (*_on_host(made, parts, addresses), *_in_sandboxes(parts, addresses)):
         _add_interface(made, interface)
     for route in parts[Route]:
@@ -162,6 +176,8 @@ def _add_interface(made: World, interface: Interface) -> None:
 def _add_homes(made: World, parts: Mapping[type, list[Any]]) -> None:
     for process in parts.get(Process, ()):
         made.homes[process.container] = process.namespace
+    for link in (*parts.get(Endpoint, ()), *parts.get(SubInterface, ())):
+        made.homes[link.container] = link.container
     for sandbox in parts.get(Namespace, ()):
         made.sandboxes[sandbox.container] = sandbox
         made.homes[sandbox.container] = sandbox.container
@@ -170,7 +186,9 @@ def _add_homes(made: World, parts: Mapping[type, list[Any]]) -> None:
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for container in made.homes:
         by_name[container.partition("/")[2]].append(container)
-    made.names = {container: name if len(found) == 1 else container for name, found in by_name.items() for container in found}
+    made.names = {
+        container: name if len(found) == 1 else container for name, found in by_name.items() for container in found
+    }
 
 
 def _on_host(
@@ -179,12 +197,12 @@ def _on_host(
     for bridge in made.bridges.values():
         given = tuple(addresses.get((bridge.network, bridge.interface), ()))
         trouble = "" if bridge.up else f"bridge {bridge.interface} is down"
-        segment = Segment(True, bridge.interface)
+        segment = bridge_segment(bridge.interface)
         yield Interface(HOST, bridge.interface, segment, "bridge", given, trouble=trouble, source=bridge.source)
     for shim in parts.get(Shim, ()):
         given = tuple(addresses.get((shim.network, shim.interface), ()))
         mode, trouble = _mode(shim), "" if shim.up else f"{shim.interface} is down"
-        yield Interface(HOST, shim.interface, Segment(False, shim.parent), shim.driver, given, mode, trouble, shim.source)
+        yield Interface(HOST, shim.interface, lan(shim.parent), shim.driver, given, mode, trouble, shim.source)
     lans: defaultdict[str, list[str]] = defaultdict(list)
     for name, address in _host_networks(made.facts):
         lans[name].append(address)
@@ -193,7 +211,7 @@ def _on_host(
     down = {link.name for link in made.facts.links if not link.up}
     for name, given_there in lans.items():
         trouble = f"the host's {name} is down" if name in down else ""
-        yield Interface(HOST, name, Segment(False, name), "host", tuple(given_there), trouble=trouble)
+        yield Interface(HOST, name, lan(name), "host", tuple(given_there), trouble=trouble)
 
 
 def _host_networks(facts: Facts) -> Iterable[tuple[str, str]]:
@@ -211,16 +229,14 @@ def _in_sandboxes(
         if not end.interface:
             continue
         trouble = _trouble(end)
-        segment = Segment(True, end.bridge) if end.bridge else None
+        segment = bridge_segment(end.bridge) if end.bridge else None
         given = tuple(addresses.get((end.container, end.interface), ()))
         yield Interface(end.container, end.interface, segment, "veth", given, trouble=trouble, source=end.source)
     for link in parts.get(SubInterface, ()):
         trouble = "" if link.up else f"{link.interface} is down"
         given = tuple(addresses.get((link.container, link.interface), ()))
-        segment = Segment(False, link.parent)
-        yield Interface(
-            link.container, link.interface, segment, link.driver, given, _mode(link), trouble, link.source
-        )
+        segment = lan(link.parent)
+        yield Interface(link.container, link.interface, segment, link.driver, given, _mode(link), trouble, link.source)
 
 
 def _trouble(end: Endpoint) -> str:
@@ -242,6 +258,8 @@ def _add_uplinks(made: World) -> None:
     kinds = {link.name: link.kind for link in made.facts.links}
     own = [each for each in made.interfaces[HOST].values() if each.kind == "host" and each.name != "lo"]
     for family in (4, 6):
-        found = sorted((each for each in own if each.of_family(family)), key=lambda i: kinds.get(i.name, "") in _INNER_KINDS)
+        found = sorted(
+            (each for each in own if each.of_family(family)), key=lambda i: kinds.get(i.name, "") in _INNER_KINDS
+        )
         if found:
             made.uplinks[family] = found[0]

@@ -23,7 +23,7 @@ def address_key(place: str, interface: str, address: str) -> Key:
 class Address:
     """``address`` (``172.18.0.2/16``) on ``interface``.
 
-    ``place`` is ``stack/container`` or ``stack/network``; ``namespace`` is the sandbox it is
+    ``after`` are objects that must stand before it. ``place`` is ``stack/container`` or ``stack/network``; ``namespace`` is the sandbox it is
     in, empty for the host. ``announced``: others are on the network, which may know it from somebody before.
     """
 
@@ -34,6 +34,7 @@ class Address:
     address: str
     source: Source | None = field(default=None, compare=False)
     announced: bool = field(default=False, compare=False)
+    after: tuple[Key, ...] = field(default=(), compare=False)
     live: ClassVar[frozenset[str]] = frozenset()
 
     @property
@@ -49,7 +50,7 @@ class Address:
         return self.namespace
 
     def needs(self) -> tuple[Key, ...]:
-        return (Key(Kind.LINK, f"{self.place}:{self.interface}"),)
+        return (Key(Kind.LINK, f"{self.place}:{self.interface}"), *self.after)
 
     def describe(self) -> str:
         return f"address {self.address} on {self.interface}"

@@ -91,6 +91,8 @@ class Endpoint:
         }
 
     def create(self) -> tuple[Action, ...]:
+        if not (self.interface and self.host_interface):
+            return ()  # a rollback: nobody wants a half back that was found alone
         # The peer cannot be born up (ENOTCONN), and an alias is ignored at birth.
         return (self._birth(), self._host_settings(), self._inside(link_header(c.IFF_UP, c.IFF_UP), _PROMOTE))
 

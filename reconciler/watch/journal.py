@@ -20,6 +20,7 @@ class Journal:
         self._keeper = keeper
         self._faults: dict[str, tuple[Problem, ...]] = {}
         self._warnings: set[str] = set()
+        self._waiting: dict[str, str] = {}
         self._held: tuple[tuple[str, str], ...] = ()
         self._directory_faults: dict[str, str] = {}
 
@@ -78,6 +79,11 @@ class Journal:
         for warning in sorted(warnings - self._warnings):
             self._logger.warning("warning", problem=warning)
         self._warnings = warnings
+        waiting = {str(each): name for name, found in self._keeper.waiting.items() for each in found}
+        for problem, name in waiting.items():
+            if problem not in self._waiting:
+                self._logger.warning("waiting for a namespace", stack=name, problem=problem)
+        self._waiting = waiting
         held = self._keeper.decision.held
         for path, reason in held if held != self._held else ():
             self._logger.warning("stacks without a manifest are kept", directory=path, reason=reason)

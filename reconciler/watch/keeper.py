@@ -22,6 +22,7 @@ from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.process import Process
 from reconciler.state import HOST_OWNER, Kind, State
 from reconciler.watch import planning, pruning
+from reconciler.watch.attached import KnownProcesses, Waiting, stacks_concerned, waiting_in
 from reconciler.watch.backoff import Backoff, Fight, Fights, Restarts
 from reconciler.watch.hints import Hints
 from reconciler.watch.manifests import Manifests
@@ -90,6 +91,8 @@ class Keeper:
         self.observation: Observation | None = None
         """The host as it was last seen, or as it was made since; None: it has to be looked at as a whole."""
         self.warnings: tuple[Problem, ...] = ()
+        self.waiting: Waiting = {}
+        self._processes = KnownProcesses()
         self._progress = progress
         self._clock = clock
         self._pending: set[str] = set()
@@ -111,6 +114,7 @@ class Keeper:
         """Forget every pause."""
         self.changed(set(self.records) - {HOST_OWNER})
         self.fights = Fights()
+        self._processes = KnownProcesses()
 
     def reconcile(self, hints: Hints) -> Round:
         """Look where the hints say, and make what differs as it should be. Never raises NetapplyError."""
@@ -161,6 +165,8 @@ class Keeper:
         manifests = self.manifests.stacks()
         last = self.observation
         observation = self._look(hints, manifests)
+        if last is not None:
+            self.changed(stacks_concerned(manifests.values(), last.facts, observation.facts))
         is_steady = self._settled and last is not None and _relevant(observation) == _relevant(last)
         if is_steady and last is not None:
             differing = differences(observation.state, last.state)
@@ -195,17 +201,20 @@ class Keeper:
         if hints.full or hints.firewall:
             self.machine.forget_firewall()
         ports = Scope(frozenset(), tuple(manifests.values())).host_ports
+        attachable = Scope(frozenset(), (*manifests.values(), *self._applied.values())).attachable
         last = self.observation
         if hints.full or last is None:
-            return self.machine.observe(ports)
+            whole = self.machine.observe(ports, attachable=attachable)
+            return replace(whole, facts=self._processes.checked(whole.facts))
         only = frozenset(hints.sandboxes | _containers_of(hints.interfaces, last.state))
-        part = self.machine.observe(ports, only)
+        part = self.machine.observe(ports, only, attachable)
         rest = last.state.where(lambda resource: bool(resource.sandbox) and resource.sandbox not in only)
-        facts = replace(part.facts, namespaces=last.facts.namespaces)
+        facts = self._processes.checked(replace(part.facts, namespaces=last.facts.namespaces))
         return Observation(rest.merged(part.state), facts, part.runtimes)
 
     def _converge(self, observation: Observation, manifests: dict[str, Manifest]) -> Round:
         now = self._clock()
+        self.waiting = waiting_in(manifests, observation.facts)
         attempt = self._attempt(observation, manifests, now)
         observation = self._without_early_restarts(observation, manifests, now)
         plan, wanted = planning.make_plan(attempt, self.manifests, observation)
@@ -362,6 +371,7 @@ def _relevant(observation: Observation) -> tuple[object, ...]:
         facts.resolver_options,
         facts.hosts,
         facts.namespaces,
+        facts.attachable,
     )
 
 

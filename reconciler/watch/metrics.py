@@ -49,7 +49,9 @@ class Metrics:
         """All of it, in Prometheus' text format."""
         names = keeper.manifests.stacks()
         bad = sum(
-            1 for name in names if keeper.is_pending(name) or (name in keeper.records and keeper.records[name].error)
+            1
+            for name in names
+            if keeper.is_pending(name) or keeper.waiting.get(name) or (name in keeper.records and keeper.records[name].error)
         )
         self._stacks.labels("in sync").set(len(names) - bad)
         self._stacks.labels("out of sync").set(bad)

@@ -42,7 +42,8 @@ def make_plan(attempt: Attempt, known: Manifests, observation: Observation) -> t
         manifests = [_with_origin(attempt.manifests[name], known, standing) for name in sorted(attempt.manifests)]
         stacks = frozenset(attempt.manifests) | attempt.going
         try:
-            return reconcile.make_plan(Scope(stacks, tuple(manifests), attempt.adopt, attempt.host_rule), observation)
+            scope = Scope(stacks, tuple(manifests), attempt.adopt, attempt.host_rule, patient=True)
+            return reconcile.make_plan(scope, observation)
         except NetapplyError as error:
             if not _leave_out(attempt, known, error.problems, standing):
                 attempt.faults.setdefault(HOST_OWNER, error.problems)

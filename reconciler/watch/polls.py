@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from reconciler.kernel import namespaces, sysctl
+from reconciler.kernel import attached, namespaces, sysctl
 from reconciler.kernel.host import Host
+from reconciler.observation import Facts, Observation
+from reconciler.resources.namespace import Namespace
 from reconciler.resources.sysctl import Sysctl
 from reconciler.state import State
 from reconciler.watch.hints import Hints
@@ -21,7 +23,7 @@ from reconciler.watch.hints import Hints
 _SHARE = 0.0005
 """Of one processor that a poll may take."""
 
-_LEAST, _LEAST_IN_SANDBOXES = 1.0, 2.0
+_LEAST, _LEAST_IN_SANDBOXES, _LEAST_OF_OTHERS = 1.0, 2.0, 0.2
 
 
 class Pace:
@@ -44,15 +46,19 @@ class Polls:
         self._host = host
         self._legacy: str | None = None
         self._common, self._sandboxes = Pace(_LEAST), Pace(_LEAST_IN_SANDBOXES)
+        self._attached = Pace(_LEAST_OF_OTHERS)
         self.files = Pace(_LEAST)
 
     @property
     def next(self) -> float:
         """When to look again."""
-        return min(self._common.due, self._sandboxes.due, self.files.due)
+        return min(self._common.due, self._sandboxes.due, self.files.due, self._attached.due)
 
-    def look(self, state: State, hints: Hints) -> None:
-        """Compare what is due with ``state``, the host as it should be."""
+    def look(self, observation: Observation, hints: Hints) -> None:
+        """Compare what is due with the host as it should be."""
+        state = observation.state
+        if self._attached.due <= time.monotonic():
+            self._look_at_attached(observation.facts, state, hints)
         if self._common.due <= time.monotonic():
             began = time.monotonic()
             digest = legacy_tables()
@@ -65,6 +71,21 @@ class Polls:
             began = time.monotonic()
             settings(self._host, state, hints, sandboxes=True)
             self._sandboxes.took(time.monotonic() - began, time.monotonic())
+
+
+    def _look_at_attached(self, facts: Facts, state: State, hints: Hints) -> None:
+        """Namespaces of others come and go without a word."""
+        if not facts.attachable:
+            self._attached.due = time.monotonic() + _LEAST
+            return
+        began = time.monotonic()
+        for each in facts.attachable:
+            if attached.identity(each.path) != each.identity:
+                for resource in state:
+                    if isinstance(resource, Namespace) and resource.attached == each.path:
+                        hints.add(f"{each.path} changed", sandbox=resource.container)
+                hints.add(f"{each.path} changed")
+        self._attached.took(time.monotonic() - began, time.monotonic())
 
 
 def settings(host: Host, state: State, hints: Hints, *, sandboxes: bool) -> None:

@@ -47,7 +47,7 @@ def _stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
     for name in sorted(keeper.manifests.stacks()):
         record = keeper.records.get(name, StackRecord())
         file = keeper.manifests.file_of(name)
-        problems = broken.get(file, ()) or record.error
+        problems = broken.get(file, ()) or record.error or keeper.waiting.get(name, ())
         state, reason = _state(keeper, name, record, is_broken=file in broken)
         yield {
             "name": name,
@@ -65,6 +65,8 @@ def _state(keeper: Keeper, name: str, record: StackRecord, *, is_broken: bool) -
         return "out of sync", "another program undoes what is healed"
     if record.error:
         return "out of sync", record.error[0].message
+    if keeper.waiting.get(name):
+        return "out of sync", keeper.waiting[name][0].message
     if keeper.is_pending(name):
         return "out of sync", "not applied yet"
     if is_broken:

@@ -94,7 +94,7 @@ class Service:
             if done.problems or not done.changes:
                 break
         faulty = [directory for directory in self._manifests.directories.values() if directory.fault]
-        return not (done.problems or faulty or self._manifests.problems() or self._keeper.decision.held)
+        return not (done.problems or faulty or self._manifests.problems() or self._keeper.decision.held or self._keeper.waiting)
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises NetapplyError where another watcher is at work."""
@@ -194,7 +194,7 @@ class Service:
     def _poll(self) -> None:
         observation = self._keeper.observation
         if observation is not None:
-            self._polls.look(observation.state, self._hints)
+            self._polls.look(observation, self._hints)
             self._soon()
         if self._polls.files.due <= time.monotonic():
             self._read_manifests(thorough=False)

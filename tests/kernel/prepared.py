@@ -152,6 +152,8 @@ def _run(request: dict[str, object], files: list[int]) -> NoReturn:
     except BaseException:  # noqa: BLE001  # as the interpreter does at the end of a program
         traceback.print_exc()
     finally:
+        # What Python does at its end and os._exit leaves out: children are waited for in some of these.
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -120,8 +120,9 @@ def test_addresses(full_host: Host) -> None:
     for message in dump(full_host, c.RTM_GETADDR, bytes(8)):
         address, oracle = decode.address(message, 16, len(message)), by_oracle(ifaddrmsg, message)
         text = oracle.get("local") or oracle.get("address")
+        protocol = oracle.get_attr("IFA_PROTO") or 0
         assert address == decode.AddressRecord(
-            oracle["index"], oracle["family"], f"{text}/{oracle['prefixlen']}", oracle["scope"]
+            oracle["index"], oracle["family"], f"{text}/{oracle['prefixlen']}", oracle["scope"], protocol
         )
         ours.add(address.address)
     assert {"127.0.0.1/8", "::1/128", "10.7.0.1/24", "fd00:7::1/64", "10.8.0.1/32"} <= ours

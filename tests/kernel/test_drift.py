@@ -44,6 +44,7 @@ FIREWALL = [
     "create port shop/web:[::]:8080/tcp",
     "create rule host:firewall/nftables",
 ]
+NAMED = ("app", "pair1", "pair2", "web")
 ACCEPT4 = "create rule host:accept iptables-nft ip filter FORWARD"
 ACCEPT6 = "create rule host:accept iptables-nft ip6 filter FORWARD"
 
@@ -188,7 +189,10 @@ CASES: dict[str, tuple[Drift, list[str]]] = {
         lambda world: world.inside("web").sysctl("net/ipv4/ip_unprivileged_port_start", "80"),
         ["update sysctl shop/web:net/ipv4/ip_unprivileged_port_start"],
     ),
-    "agent killed": (kill("reconciler.agent"), ["create agent host:agent"]),
+    "agent killed": (
+        kill("reconciler.agent"),
+        ["create agent host:agent", *(f"update agent shop/{name}:names" for name in NAMED)],
+    ),
 }
 
 

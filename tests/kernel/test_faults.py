@@ -119,7 +119,9 @@ def strike(world: World, mode: str, scenario: str, number: int) -> None:
     where = f"{mode} {scenario} {number}:\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr, where
     if mode == "kill":
-        assert done.returncode == -9, where
+        # A run that had to wait less for others, its agent for instance, has a few places less.
+        missed = done.returncode == 0 and int(world.tally.read_text()) < number
+        assert missed or done.returncode == -9, where
     elif done.returncode == 0:
         # What was refused did no harm, such as a second look at something.
         assert command == "down" or host.plan(file) == [], where

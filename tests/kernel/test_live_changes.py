@@ -157,7 +157,13 @@ def test_a_container_leaves_a_network(world: World) -> None:
 
 def test_another_address(world: World) -> None:
     names, _ = world.change(("ipv4_address: 172.30.1.11", "ipv4_address: 172.30.1.21"))
-    assert names == ["create address shop/app:eth1 172.30.1.21/24", "delete address shop/app:eth1 172.30.1.11/24"]
+    # Whoever asks for its name gets the new one.
+    assert names == [
+        "create address shop/app:eth1 172.30.1.21/24",
+        "delete address shop/app:eth1 172.30.1.11/24",
+        "update agent shop/app:names",
+        "update file shop/app:hosts",
+    ]
     app = Machine(world.host.lab, "app", world.pins["app"])
     server = app.serve(70)
     assert world.host.ask("172.30.1.21", 70) is not None
@@ -169,7 +175,7 @@ def test_an_alias_and_an_exposed_port_change_nothing_in_the_kernel(world: World)
     names, worst_class = world.change(
         ("{ipv4_address: 172.30.2.12}", "{ipv4_address: 172.30.2.12, aliases: [db]}\n    expose: ['5432']")
     )
-    assert (names, worst_class) == ([], "none")
+    assert (names, worst_class) == (["update agent shop/database:names"], "none")
 
 
 def test_a_container_more_and_less(world: World) -> None:

@@ -48,3 +48,8 @@ def test_what_is_to_be_removed_later_may_still_be_there() -> None:
     pending = (Step(Stage.UNFENCE, Delete(BRIDGE)),)
     assert messages(State([WEB, LINK, BRIDGE]), State([WEB, LINK]), pending) == []
     assert messages(State([WEB, LINK]), State([WEB, LINK]), pending) != []
+
+
+def test_what_is_to_be_removed_later_may_look_different_by_then() -> None:
+    pending = (Step(Stage.UNFENCE, Delete(BRIDGE)),)
+    assert messages(State([WEB, LINK, replace(BRIDGE, up=False, mac="")]), State([WEB, LINK]), pending) == []

@@ -94,8 +94,16 @@ def _check_label(path: str, container: str, host_id: str) -> None:
         label = parse_label(inside.link(_LOOPBACK).alias)
     finally:
         inside.close()
-    if label is None or label.host_id != host_id or f"{label.stack}/{label.name}" != container:
+    is_ours = label is not None and label.host_id == host_id and f"{label.stack}/{label.name}" == container
+    if not is_ours and not _is_attached(container, host_id):
         raise OSError(errno.ESTALE, "what is pinned there is not the sandbox of this container", path)
+
+
+def _is_attached(container: str, host_id: str) -> bool:
+    """Whether this thread is in the namespace of somebody else's that the container is attached to."""
+    from reconciler.kernel import attached  # noqa: PLC0415  # seldom needed, and the agent shall start fast
+
+    return attached.is_here(host_id, container)
 
 
 def _open_here(inode: int) -> Opened:

@@ -38,6 +38,8 @@ class ActionLines:
                 yield from self._namespace(action)
             case a.JoinNamespace() | a.LeaveNamespace():
                 yield from self._joined(action)
+            case a.AttachNamespace() | a.DetachNamespace():
+                yield from self._attached(action)
             case a.WriteLinkSysctl() | a.WriteSysctl() | a.RestoreSysctl():
                 yield from self._sysctl(action)
             case a.WriteContainerFile() | a.RemoveContainerFile():
@@ -93,6 +95,16 @@ class ActionLines:
                 yield self._show(action.container, action.namespace)
         yield line("mkdir", "-p", "-m", "700", folder)
         yield written(record, json.dumps({"namespace": action.namespace, "origin": action.origin}))
+
+    def _attached(self, action: a.AttachNamespace | a.DetachNamespace) -> Iterator[str]:
+        name = self._place.name(action.container)
+        if isinstance(action, a.DetachNamespace):
+            yield line("ip", "netns", "delete", name)
+            yield line("rm", "-f", f"{self._place.run}/attached/{action.container.replace('/', '.', 1)}")
+            return
+        yield remark("only netapply records that the name is its own; without that it takes it for somebody else's")
+        yield from _pinned(self._place.namespace_path(action.container), action.path)
+        yield line(*self._place.ip(action.container, "link", "set", "dev", "lo", "up"))
 
     def _sysctl(self, action: a.WriteLinkSysctl | a.WriteSysctl | a.RestoreSysctl) -> Iterator[str]:
         place = self._place

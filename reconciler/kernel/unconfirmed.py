@@ -1,0 +1,158 @@
+"""A run that will be undone unless somebody confirms it: its record, and the process that waits.
+
+The process is forked from the run, before anything is changed, and leaves its session: the end of
+the run, of its shell or of the connection does not reach it. What was there before, secrets
+included, it has in its memory and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from reconciler.errors import NetapplyError
+from reconciler.kernel import files
+from reconciler.kernel.processes import Identified, process_status
+
+FILE = "unconfirmed"
+APPLIED, UNDONE = b"a", b"u"
+"""The run's last word to the process; its end without one means that it died."""
+_PATIENCE = 10.0
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The record. ``until`` is the time since the epoch, 0 while the run is at work; ``failed`` what could not be undone."""
+
+    stacks: tuple[str, ...]
+    seconds: int
+    pid: int
+    started: int
+    until: float = 0.0
+    failed: tuple[str, ...] = ()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the process that would undo it still lives."""
+        return Identified(self.pid, self.started).alive()
+
+
+def read(run_directory: Path) -> Waiting | None:
+    """The record of the host, or None."""
+    try:
+        found = json.loads((run_directory / FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    match found:
+        case {
+            "stacks": list(stacks),
+            "seconds": int(seconds),
+            "pid": int(pid),
+            "started": int(started),
+            "until": int() | float() as until,
+            "failed": list(failed),
+        }:
+            return Waiting(tuple(map(str, stacks)), seconds, pid, started, until, tuple(map(str, failed)))
+    return None
+
+
+def write(run_directory: Path, waiting: Waiting) -> None:
+    """Replace the record."""
+    files.write_private(run_directory / FILE, json.dumps(asdict(waiting)))
+
+
+def forget(run_directory: Path) -> None:
+    """Remove it: the run is confirmed, or undone."""
+    (run_directory / FILE).unlink(missing_ok=True)
+
+
+def refuse(run_directory: Path) -> None:
+    """Raises NetapplyError while a run waits: what is done now would be undone with it, or make that impossible."""
+    waiting = read(run_directory)
+    if waiting is None:
+        return
+    names = ", ".join(waiting.stacks)
+    if waiting.failed:
+        message = f"the last up of {names} was not confirmed in time, and could not be undone: {waiting.failed[0]}"
+    elif waiting.is_watched:
+        left = max(0, round(waiting.until - time.time()))
+        message = f"the last up of {names} waits to be confirmed, {left} more seconds; then it is undone"
+    else:
+        message = f"the last up of {names} waits to be confirmed, and the process that would undo it is gone"
+    raise NetapplyError.of(message, hint="keep what it did: netapply confirm")
+
+
+def myself(stacks: tuple[str, ...], seconds: int) -> Waiting:
+    """The record of a run that the calling process is to undo."""
+    pid = os.getpid()
+    status = process_status(pid)
+    return Waiting(stacks, seconds, pid, status.started if status else 0)
+
+
+def detach(work: Callable[[int], None]) -> int:
+    """Start ``work`` in a process that outlives this one and its session; where to write the last word to.
+
+    ``work`` gets the descriptor on which that word comes. It runs when this has returned or shortly before;
+    it must have written its record when ``ready`` is called. Raises NetapplyError, OSError.
+    """
+    word, word_end = os.pipe()
+    hello, hello_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _become_detached(work, word, hello_end)
+    os.close(word)
+    os.close(hello_end)
+    try:
+        os.waitpid(child, 0)
+        ready, _, _ = select.select([hello], [], [], _PATIENCE)
+        if not ready or not os.read(hello, 1):
+            os.close(word_end)
+            raise NetapplyError.of("the process that would undo this run did not start", hint="nothing was changed")
+    finally:
+        os.close(hello)
+    return word_end
+
+
+def _become_detached(work: Callable[[int], None], word: int, hello: int) -> NoReturn:
+    # Never back into the caller's frames: they would let go of a lock, and of descriptors, that are not ours.
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        os.chdir("/")
+        os.umask(0o077)
+        word, hello = _only(word, hello)
+        work_with_hello(work, word, hello)
+    finally:
+        os._exit(1)
+
+
+def work_with_hello(work: Callable[[int], None], word: int, hello: int) -> None:
+    """Say that we are there, then work."""
+    os.write(hello, b"1")
+    os.close(hello)
+    work(word)
+
+
+def _only(word: int, hello: int) -> tuple[int, int]:
+    """Close all other descriptors, the caller's lock among them; standard ones lead nowhere."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    kept = sorted({word, hello})
+    start = 3
+    for number in kept:
+        os.closerange(start, number)
+        start = number + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
+    return word, hello

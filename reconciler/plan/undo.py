@@ -1,0 +1,66 @@
+"""The state before a run, given what is there now: for `up --confirm`, which undoes a run that was over already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.desired.host import host_resources
+from reconciler.observation import Observation
+from reconciler.plan.change import Delete
+from reconciler.plan.plan import Plan
+from reconciler.resources.joined import Joined
+from reconciler.resources.namespace import Namespace
+from reconciler.resources.process import Process
+from reconciler.state import HOST_OWNER, Key, Resource, State
+
+
+def undone(plan: Plan, before: State, now: Observation, *, host_rule: bool = True) -> State:
+    """What is there ``now``, with everything that ``plan`` changed as it was ``before``.
+
+    What others did meanwhile stays, and so does, of what the plan made, whatever they need.
+    """
+    touched = {resource.key for change in plan.changes for resource in _both(change)}
+    made = {
+        each.container
+        for change in plan.changes
+        if not isinstance(change, Delete)
+        for each in [change.after]
+        if isinstance(each, Namespace | Joined) and each.key not in before
+    }
+    kept = {key: each for key, each in now.state.items() if key not in touched and not _belongs(each, made)}
+    kept |= {key: _sound(each) for key, each in before.items() if key in touched}
+    _add_needed(kept, now.state)
+    stacks = State(each for each in kept.values() if each.owner != HOST_OWNER)
+    needed = {each.key for each in host_resources(stacks, now, host_rule=host_rule)}
+    kept |= {key: each for key, each in now.state.items() if key in needed and key not in kept}
+    return State(kept.values())
+
+
+def _both(change: object) -> Iterable[Resource]:
+    """What a change is about; a port that moves has two keys."""
+    for name in ("before", "after"):
+        resource: Resource | None = getattr(change, name, None)
+        if resource is not None:
+            yield resource
+
+
+def _belongs(resource: Resource, containers: set[str]) -> bool:
+    """Whether it came up in, or was left by, a container that the run made."""
+    return resource.sandbox in containers or getattr(resource, "container", None) in containers
+
+
+def _sound(resource: Resource) -> Resource:
+    # A command that could not stay as it was cannot be made so again: it is started anew.
+    return replace(resource, fault="") if isinstance(resource, Process) else resource
+
+
+def _add_needed(kept: dict[Key, Resource], now: State) -> None:
+    """Take back what somebody else's object needs: a stack that came meanwhile stands on a network of this one."""
+    waiting = list(kept.values())
+    while waiting:
+        for need in waiting.pop().needs():
+            resource = now.get(need)
+            if need not in kept and resource is not None:
+                kept[need] = resource
+                waiting.append(resource)
