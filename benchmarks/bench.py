@@ -42,7 +42,8 @@ def main() -> int:
         print("bench: needs root and a C compiler (make setup installs it)", file=sys.stderr)
         return 1
     # The C floor keeps a descriptor for each namespace.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(options.sizes) + 1024,) * 2)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     isolate()
     with tempfile.TemporaryDirectory(prefix="netapply-bench-") as folder:
         contestants: list[Contestant] = [Netapply(), Floor(compile_floor(Path(folder)))]

@@ -91,7 +91,7 @@ def write(host: Host, container: str, file_name: str, text: str) -> None:
 def remove(host: Host, container: str, file_name: str) -> None:
     """Remove it, and with a container's last file all that leads there. What is gone already is fine."""
     folder = folder_of(host.run, container)
-    if any((folder / name).exists() for name in FILE_NAMES - {file_name}):
+    if any((folder / name).exists() for name in FILE_NAMES if name != file_name):
         (folder / file_name).unlink(missing_ok=True)
         return
     # First what leads there: without any file nobody would look for it any more.
