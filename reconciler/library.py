@@ -120,12 +120,13 @@ def _run(
     from reconciler import reconcile  # noqa: PLC0415  # as above
     from reconciler.desired.build import Scope  # noqa: PLC0415  # as above
     from reconciler.kernel import host as hosts  # noqa: PLC0415  # as above
-    from reconciler.kernel import lock  # noqa: PLC0415  # as above
+    from reconciler.kernel import lock, unconfirmed  # noqa: PLC0415  # as above
     from reconciler.kernel.machine import Machine  # noqa: PLC0415  # as above
 
     scope = Scope(stacks, manifests, adopt, host_rule)
     entered = hosts.enter(host)
     with lock.held(entered, writing=True):
+        unconfirmed.refuse(entered.run)
         machine = Machine(entered, firewall)
         made, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports, attachable=scope.attachable))
         return reconcile.apply(machine, made, wanted)

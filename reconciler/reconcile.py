@@ -96,6 +96,11 @@ def _transaction(
     return Outcome((*reversible, *forward.done), (), forward.problems)
 
 
+def forward(machine: Machine, plan: Plan) -> Outcome:
+    """Do all of the plan that can be done, without a second look and without a way back."""
+    return _forward(machine, plan.steps, lambda _step: None)
+
+
 def _forward(machine: Machine, steps: Sequence[Step], progress: Progress) -> Outcome:
     """Past the point of no return: every step is tried, every failure reported."""
     problems = machine.run_on(steps, progress) if steps else ()

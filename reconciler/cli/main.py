@@ -31,6 +31,7 @@ _COMMANDS = {
     "watch": "watch",
     "status": "status",
     "snapshot": "snapshot",
+    "confirm": "confirm",
     "install-service": "install_service",
     "remove-ended": "remove_ended",
 }

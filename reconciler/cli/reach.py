@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +16,12 @@ from reconciler.errors import NetapplyError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.cli.look import Look
+    from reconciler.kernel.probe import Outcome
     from reconciler.manifest.model import Manifest
     from reconciler.observation import Facts, Observation
-    from reconciler.reach.matrix import Matrix, Port
+    from reconciler.reach.matrix import Port
+    from reconciler.reach.reaching import Reacher
     from reconciler.reach.verdict import Verdict
     from reconciler.state import State
 
@@ -31,11 +35,12 @@ _FORM = "write it as TO:PORT or TO:PORT/PROTOCOL: web:80, host:53/udp, [2001:db8
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is asked about: a state, the facts around it, and the manifests that it comes from."""
+    """What is asked about: a state, the facts around it, the manifests behind it, and the look at the host, if any."""
 
     state: State
     facts: Facts
-    manifests: tuple[Manifest, ...]
+    manifests: tuple[Manifest, ...] = ()
+    look: Look | None = None
 
 
 @click.command("reach")
@@ -70,21 +75,34 @@ def command(
 ) -> int:
     """Say whether a packet from FROM reaches TO, and which route, rule or missing piece decides.
 
-    FROM and TO are a container, `host`, `outside` or an address. Exit 0: it arrives, 2: it does not, 1: error.
+    FROM and TO are a container, `host`, `outside` or an address. Of this host, or with -f of what that manifest makes
+    on any host. Exit 0: it arrives, 2: it does not, 1: error.
     """
-    if as_matrix == bool(origin or target) or bool(origin) != bool(target):
-        raise click.UsageError("say FROM and TO:PORT, or --matrix")
-    if ((live or planned) and not merged) or (live and planned):
-        raise click.UsageError("--live or --planned goes with -f FILE")
-    if probe and (as_matrix or (merged and not live)):
-        raise click.UsageError("--probe tries one question on the live host")
+    _check(origin, target, merged, as_matrix=as_matrix, probe=probe, choices=(live, planned))
+    question = _question(target) if target else None
     manifests = session.manifests_of((), merged, stack_name, profiles, env_files) if merged else ()
     seen = _look(settings, manifests, live=live, planned=planned)
-    if as_matrix:
-        _show_matrix(seen, output_format)
-        return 0
-    assert origin and target  # noqa: S101, PT018  # for the type checker: checked above
-    return _answer(settings, seen, (origin, target), output_format, probe=probe)
+    if question is None or origin is None:
+        return _show_matrix(seen, output_format)
+    return _answer(seen, origin, question, output_format, probe=probe)
+
+
+def _check(
+    origin: str | None,
+    target: str | None,
+    merged: Sequence[str],
+    *,
+    as_matrix: bool,
+    probe: bool,
+    choices: tuple[bool, bool],
+) -> None:
+    live, _ = choices
+    if as_matrix == bool(origin) or bool(origin) != bool(target):
+        raise click.UsageError("say FROM and TO:PORT, or --matrix")
+    if (any(choices) and not merged) or all(choices):
+        raise click.UsageError("one of --live and --planned goes with -f FILE")
+    if probe and (as_matrix or (merged and not live)):
+        raise click.UsageError("--probe tries one question on the host as it is: with -f FILE add --live")
 
 
 def _look(settings: Settings, manifests: tuple[Manifest, ...], *, live: bool, planned: bool) -> _Seen:
@@ -93,12 +111,13 @@ def _look(settings: Settings, manifests: tuple[Manifest, ...], *, live: bool, pl
         return _Seen(_wanted(manifests, observation), observation.facts, manifests)
     from reconciler.cli.look import look  # noqa: PLC0415  # a question about a manifest needs no host
 
-    observation = look(settings).observation
+    found = look(settings)
+    observation = found.observation
     if not manifests:
-        return _Seen(observation.state, observation.facts, ())
+        return _Seen(observation.state, observation.facts, look=found)
     wanted = _wanted(manifests, observation)
     state = wanted if planned else _with_places(observation.state, wanted)
-    return _Seen(state, observation.facts, manifests)
+    return _Seen(state, observation.facts, manifests, found)
 
 
 def _assumed(manifests: Sequence[Manifest]) -> Observation:
@@ -137,69 +156,76 @@ def _question(text: str) -> tuple[str, int, str]:
     return match["to"], int(match["port"]), match["protocol"] or "tcp"
 
 
-def _answer(settings: Settings, seen: _Seen, asked: tuple[str, str], output_format: str, *, probe: bool) -> int:
-    from reconciler.reach.reaching import reach  # noqa: PLC0415  # --help must not pay for it
+def _answer(seen: _Seen, origin: str, question: tuple[str, int, str], output_format: str, *, probe: bool) -> int:
+    from reconciler.reach.reaching import Reacher  # noqa: PLC0415  # --help must not pay for it
+    from reconciler.reach.text import verdict_text  # noqa: PLC0415  # as above
 
-    origin = asked[0]
-    target, port, protocol = _question(asked[1])
-    verdict = reach(seen.state, seen.facts, origin, target, port, protocol)
-    del settings, probe
+    reacher = Reacher(seen.state, seen.facts)
+    verdict = reacher.reach(origin, *question)
+    outcome = _probe(seen, reacher, origin, verdict) if probe else None
     if output_format == "json":
         from reconciler.cli.look import print_json  # noqa: PLC0415  # as above
 
-        print_json(verdict.record())
+        tried = {"probe": {"arrives": outcome.arrives, "how": outcome.how}} if outcome else {}
+        print_json({**verdict.record(), **tried})
     else:
-        click.echo(_text(verdict, origin, asked[1]))
+        target, port, protocol = question
+        click.echo(verdict_text(verdict, origin, f"{target}:{port}/{protocol}"), nl=False)
+        if outcome:
+            click.echo(f"probe: {outcome.how}")
+    if outcome and outcome.arrives not in {None, verdict.reachable}:
+        hint = "something that netapply does not know of decides: rules of other programs, or routes of the host's own"
+        raise NetapplyError.of(f"the probe disagrees: {outcome.how}", hint=hint)
     return 0 if verdict.reachable else 2
 
 
-def _text(verdict: Verdict, origin: str, target: str) -> str:
-    says = "reaches" if verdict.reachable else "does not reach"
-    lines = [f"{origin} {says} {target}"]
-    for number, hop in enumerate(verdict.path, 1):
-        place = f"  ({hop.source})" if hop.source else ""
-        sign = "no " if hop is verdict.path[-1] and not verdict.reachable else "   "
-        lines.append(f"{sign}{number}. {hop}{place}")
-    return "\n".join(lines)
+def _probe(seen: _Seen, reacher: Reacher, origin: str, verdict: Verdict) -> Outcome:
+    from reconciler.kernel import probe  # noqa: PLC0415  # as above
+    from reconciler.reach.parties import origin_of  # noqa: PLC0415  # as above
+    from reconciler.reach.world import OUTSIDE  # noqa: PLC0415  # as above
+
+    asker, asked = origin_of(reacher.world, origin), verdict.asked
+    if asker.place == OUTSIDE:
+        raise NetapplyError.of("what comes from outside cannot be tried from here", hint="try it on another machine")
+    if asked is None:
+        return probe.Outcome(arrives=False, how="there is no address to try")
+    assert seen.look is not None  # noqa: S101  # for the type checker: checked with the arguments
+    where = seen.look.namespace
+    landings = tuple((Path(where(place)), port) for place, port in reacher.landings(asker.place, asked))
+    return probe.attempt(
+        probe.Attempt(
+            Path(where(asker.place)), asked.protocol, asked.destination, asked.destination_port, landings, asker.address
+        )
+    )
 
 
-def _show_matrix(seen: _Seen, output_format: str) -> None:
-    from reconciler.reach.matrix import matrix  # noqa: PLC0415  # as above
+def _show_matrix(seen: _Seen, output_format: str) -> int:
+    from reconciler.reach.matrix import matrix  # noqa: PLC0415  # --help must not pay for it
+    from reconciler.reach.text import matrix_text  # noqa: PLC0415  # as above
 
     found = matrix(seen.state, seen.facts, _declared(seen.manifests))
     if output_format == "json":
         from reconciler.cli.look import print_json  # noqa: PLC0415  # as above
 
         print_json([{**cell.record(), "reachable": reachable} for cell, reachable in found.items()])
-        return
-    click.echo(_matrix_text(found), nl=False)
+    else:
+        click.echo(matrix_text(found), nl=False)
+    return 0
 
 
 def _declared(manifests: Sequence[Manifest]) -> dict[str, list[Port]]:
     """What containers expose without publishing it; the host does not know of it."""
-    found: dict[str, list[Port]] = {}
-    for manifest in manifests:
-        for container in manifest.containers:
-            ports = [port for entry in container.expose for port in _exposed(entry)]
-            ports += [(mapping.target, mapping.protocol) for mapping in container.ports]
-            found[f"{manifest.stack}/{container.name}"] = ports
-    return found
+    return {
+        f"{manifest.stack}/{container.name}": [
+            *(_exposed(entry) for entry in container.expose),
+            *((mapping.target, mapping.protocol) for mapping in container.ports),
+        ]
+        for manifest in manifests
+        for container in manifest.containers
+    }
 
 
-def _exposed(entry: str) -> list[Port]:
+def _exposed(entry: str) -> Port:
     """``80``, ``80/udp``, ``8000-8010``: the first of a range stands for all of it."""
     span, _, protocol = entry.partition("/")
-    return [(int(span.partition("-")[0]), protocol or "tcp")]
-
-
-def _matrix_text(found: Matrix) -> str:
-    rows: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
-    for cell, reachable in found.items():
-        yes, no = rows.setdefault((cell.target, cell.port_text), ([], []))
-        (yes if reachable else no).append(cell.origin)
-    lines = []
-    for (target, port), (yes, no) in rows.items():
-        lines.append(f"{target}:{port}")
-        lines.append(f"    from  {', '.join(yes) or '-'}")
-        lines.append(f"    not   {', '.join(no) or '-'}")
-    return "".join(f"{line}\n" for line in lines)
+    return int(span.partition("-")[0]), protocol or "tcp"

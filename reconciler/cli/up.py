@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 @options.adopt
 @options.no_host_rule
 @click.option("--dry-run", is_flag=True, help="The same as `plan`.")
+@click.option(
+    "--confirm",
+    "seconds",
+    type=click.IntRange(1, 86_400),
+    metavar="SECONDS",
+    help="Undo everything unless `netapply confirm` follows within that time.",
+)
 @click.pass_obj
 def command(
     settings: Settings,
@@ -38,6 +46,7 @@ def command(
     stack_name: str | None,
     profiles: tuple[str, ...],
     env_files: tuple[str, ...],
+    seconds: int | None,
     *,
     adopt: bool,
     no_host_rule: bool,
@@ -47,17 +56,17 @@ def command(
     if files and is_saved_plan(files[0]):
         if stack_name or profiles or adopt or no_host_rule or dry_run:
             raise click.UsageError(f"{files[0]} is a saved plan: it says all but where the manifests are")
-        return _apply_saved(settings, files[0], Arguments(files[1:], merged, env_files=env_files))
+        return _apply_saved(settings, files[0], Arguments(files[1:], merged, env_files=env_files), seconds)
     manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
     if dry_run:
         from reconciler.cli.plan import show  # noqa: PLC0415  # only this way needs it
 
         return show(settings, scope, "text")
-    return apply(settings, scope)
+    return apply(settings, scope, seconds=seconds)
 
 
-def _apply_saved(settings: Settings, path: str, given: Arguments) -> int:
+def _apply_saved(settings: Settings, path: str, given: Arguments, seconds: int | None) -> int:
     """Do what was reviewed, and nothing if that is not what would be done."""
     from reconciler.cli import saved_plan  # noqa: PLC0415  # most runs have none
 
@@ -65,17 +74,20 @@ def _apply_saved(settings: Settings, path: str, given: Arguments) -> int:
     plan = reviewed.plan
     scope = session.scope_of(saved_plan.manifests_of(reviewed, given), adopt=plan.adopt, host_rule=plan.host_rule)
     firewall = plan.firewall if settings.firewall == "auto" else settings.firewall
-    return apply(replace(settings, firewall=firewall), scope, reviewed)
+    return apply(replace(settings, firewall=firewall), scope, reviewed, seconds)
 
 
-def apply(settings: Settings, scope: Scope, reviewed: Reviewed | None = None) -> int:
+def apply(settings: Settings, scope: Scope, reviewed: Reviewed | None = None, seconds: int | None = None) -> int:
     """Plan, execute and verify for a scope, with a line for each change.
 
-    Raises NetapplyError where that is not the plan that was ``reviewed``, with nothing done.
+    With ``seconds`` it is undone unless it is confirmed within them. Raises NetapplyError where
+    that is not the plan that was ``reviewed``, or where another run waits to be confirmed, with nothing done.
     """
     from reconciler import reconcile  # noqa: PLC0415  # usage errors must not pay for it
+    from reconciler.kernel import unconfirmed  # noqa: PLC0415  # as above
 
     with session.machine_of(settings, writing=True) as machine:
+        unconfirmed.refuse(machine.host.run)
         observation = machine.observe(scope.host_ports, attachable=scope.attachable)
         plan, wanted = reconcile.make_plan(scope, observation)
         if reviewed:
@@ -85,13 +97,30 @@ def apply(settings: Settings, scope: Scope, reviewed: Reviewed | None = None) ->
             click.echo("Nothing to do.")
             return 0
         progress = Progress(plan)
-        outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, progress))
+        until = 0.0
+        if seconds is None:
+            outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, progress))
+        else:
+            from reconciler.cli import guard  # noqa: PLC0415  # most runs have none
+
+            with guard.guarded(machine.host, scope, plan, observation, seconds) as guarded:
+                outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, progress))
+                until = guarded.finished(outcome)
     for step in outcome.undone:
         click.echo(f"undone: {text.done_line(step.change)}")
+    if not outcome.problems:
+        click.echo(progress.summary())
+    if until:
+        _show_confirmation(settings, until)
     if outcome.problems:
         raise NetapplyError(outcome.problems)
-    click.echo(progress.summary())
     return 0
+
+
+def _show_confirmation(settings: Settings, until: float) -> None:
+    host = f"-n {settings.host_name} " if settings.host_name else ""
+    clock = time.strftime("%H:%M:%S", time.localtime(until))
+    click.echo(f"Keep it with `netapply {host}confirm` until {clock}, or everything is undone.")
 
 
 def _show_done(step: Step, progress: Progress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +12,23 @@ from reconciler.cli import options
 from reconciler.cli.main import Settings
 from reconciler.errors import NetapplyError
 
+if TYPE_CHECKING:
+    from reconciler.watch.git_repository import Origin
+
 
 @click.command("watch")
-@click.argument("directories", nargs=-1, required=True, metavar="DIR...")
+@click.argument("directories", nargs=-1, metavar="DIR...")
+@click.option("--git", "url", default="", metavar="URL", help="Follow a git repository: a URL, or a path.")
+@click.option("--ref", default="main", show_default=True, help="Its branch or tag.")
+@click.option("--path", "inner_path", default=".", metavar="FOLDER", help="The folder of manifests in it.")
+@click.option(
+    "--git-interval",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often git is asked; SIGHUP asks at once.",
+)
 @click.option("--once", is_flag=True, help="Make the host like the manifests once, and end.")
 @click.option(
     "--interval",
@@ -30,6 +45,10 @@ from reconciler.errors import NetapplyError
 def command(
     settings: Settings,
     directories: tuple[str, ...],
+    url: str,
+    ref: str,
+    inner_path: str,
+    git_interval: float,
     interval: float | None,
     metrics: str,
     *,
@@ -39,10 +58,12 @@ def command(
     adopt: bool,
     no_host_rule: bool,
 ) -> int:
-    """Keep the host like the manifests in DIR, until stopped. SIGHUP: look at everything now."""
+    """Keep the host like the manifests in DIR or in a git repository, until stopped. SIGHUP: look at everything now."""
+    if not directories and not url:
+        raise click.UsageError("name a directory of manifests, or a repository with --git")
     from reconciler.kernel import host, machine  # noqa: PLC0415  # usage errors must not pay for it
     from reconciler.watch import log, service  # noqa: PLC0415  # as above
-    from reconciler.watch.keeper import PRUNE_AFTER, Policy  # noqa: PLC0415  # as above
+    from reconciler.watch.records import PRUNE_AFTER, Policy  # noqa: PLC0415  # as above
 
     paths = tuple(_directory(name) for name in directories)
     if os.geteuid() != 0:
@@ -50,12 +71,24 @@ def command(
     entered = host.enter(settings.host_name)
     policy = Policy(not no_prune, allow_empty, adopt, not no_host_rule, 0.0 if once else PRUNE_AFTER)
     logger = log.configure(settings.log_format, verbose=settings.verbose)
-    how = service.Settings(paths, policy, interval, metrics)
+    how = service.Settings(paths, policy, interval, metrics, _origin(url, ref, inner_path), git_interval)
     watcher = service.Service(entered, machine.Machine(entered, settings.firewall), how, logger)
     if once:
         return 0 if watcher.once() else 1
     watcher.run()
     return 0
+
+
+def _origin(url: str, ref: str, inner_path: str) -> Origin | None:
+    if not url:
+        return None
+    from reconciler.watch.git_repository import Origin  # noqa: PLC0415  # who follows none need not pay for it
+
+    # A path is to mean the same wherever git is started.
+    given = Origin(url, ref, inner_path)
+    origin = given if given.place != url else Origin(str(Path(url).absolute()), ref, inner_path)
+    origin.check()
+    return origin
 
 
 def _directory(name: str) -> str:

@@ -35,7 +35,9 @@ def shim_resources(wired: Sequence[Wired], known: Known, problems: list[Problem]
         problems.extend(_faults(network, known))
         others = (text(family, address) for family, address in _foreign_members(network, known))
         yield from _shim(network, known)
-        for address in sorted({*members[identity], *others}):
+        # Without an IPv6 address the link has no IPv6 at all, and takes no route of it.
+        families = {4, *(_family(address) for address in network.host_addresses)}
+        for address in sorted(each for each in {*members[identity], *others} if _family(each) in families):
             destination = f"{address}/{_ONE_HOST[_family(address)]}"
             yield ShimRoute(network.owner, identity, network.interface, destination, source=network.source)
 

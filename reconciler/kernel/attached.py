@@ -57,7 +57,9 @@ def records(host: Host) -> dict[str, Record]:
     except FileNotFoundError:
         return {}
     parts = ((name, name.partition(".")) for name in names)
-    return {f"{stack}/{rest}": read(host.run / DIRECTORY / name) for name, (stack, dot, rest) in parts if stack and rest}
+    return {
+        f"{stack}/{rest}": read(host.run / DIRECTORY / name) for name, (stack, dot, rest) in parts if stack and rest
+    }
 
 
 def read(path: Path) -> Record:
@@ -305,7 +307,10 @@ def lost(host: Host, known: Mapping[str, Record]) -> Iterator[tuple[str, str]]:
     own = namespaces.open_own()
     try:
         for container, record in known.items():
-            if not namespaces.is_pinned(host.namespace_path(container)) and _cookie_at(record.path, own) == record.cookie:
+            if (
+                not namespaces.is_pinned(host.namespace_path(container))
+                and _cookie_at(record.path, own) == record.cookie
+            ):
                 yield container, record.path
     finally:
         os.close(own)

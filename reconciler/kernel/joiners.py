@@ -13,7 +13,7 @@ from pathlib import Path
 from reconciler.errors import NetapplyError
 from reconciler.kernel import files, namespaces
 from reconciler.kernel.host import PINNED, Host
-from reconciler.resources.joined import FOREIGN, Joined
+from reconciler.resources.joined import Joined
 
 DIRECTORY = "joined"
 

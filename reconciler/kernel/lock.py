@@ -40,9 +40,12 @@ def held(host: Host, *, writing: bool, patience: float | None = None) -> Iterato
             leftovers.collect(host)
         yield
     finally:
-        if writing:
-            _remove_if_empty(host)
-        os.close(descriptor)
+        try:
+            if writing:
+                _remove_if_empty(host)
+        finally:
+            # One that stayed open would be held against this very process, for good.
+            os.close(descriptor)
 
 
 def _for_writing(host: Host, patience: float | None) -> int:

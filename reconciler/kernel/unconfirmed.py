@@ -13,6 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -43,6 +44,9 @@ class Waiting:
     def is_watched(self) -> bool:
         """Whether the process that would undo it still lives."""
         return Identified(self.pid, self.started).alive()
+
+
+Work = Callable[[Waiting, int], None]
 
 
 def read(run_directory: Path) -> Waiting | None:
@@ -90,24 +94,17 @@ def refuse(run_directory: Path) -> None:
     raise NetapplyError.of(message, hint="keep what it did: netapply confirm")
 
 
-def myself(stacks: tuple[str, ...], seconds: int) -> Waiting:
-    """The record of a run that the calling process is to undo."""
-    pid = os.getpid()
-    status = process_status(pid)
-    return Waiting(stacks, seconds, pid, status.started if status else 0)
+def detach(run_directory: Path, stacks: tuple[str, ...], seconds: int, work: Work) -> int:
+    """Write the record and start ``work`` in a process that outlives this one and its session.
 
-
-def detach(work: Callable[[int], None]) -> int:
-    """Start ``work`` in a process that outlives this one and its session; where to write the last word to.
-
-    ``work`` gets the descriptor on which that word comes. It runs when this has returned or shortly before;
-    it must have written its record when ``ready`` is called. Raises NetapplyError, OSError.
+    ``work`` gets the record and the descriptor on which the run's last word comes; the other end is returned.
+    Raises NetapplyError, OSError.
     """
     word, word_end = os.pipe()
     hello, hello_end = os.pipe()
     child = os.fork()
     if child == 0:
-        _become_detached(work, word, hello_end)
+        _become_detached(run_directory, stacks, seconds, work, word, hello_end)
     os.close(word)
     os.close(hello_end)
     try:
@@ -115,13 +112,15 @@ def detach(work: Callable[[int], None]) -> int:
         ready, _, _ = select.select([hello], [], [], _PATIENCE)
         if not ready or not os.read(hello, 1):
             os.close(word_end)
-            raise NetapplyError.of("the process that would undo this run did not start", hint="nothing was changed")
+            raise NetapplyError.of("the process that would undo this run did not start, so nothing is done")
     finally:
         os.close(hello)
     return word_end
 
 
-def _become_detached(work: Callable[[int], None], word: int, hello: int) -> NoReturn:
+def _become_detached(
+    run_directory: Path, stacks: tuple[str, ...], seconds: int, work: Work, word: int, hello: int
+) -> NoReturn:
     # Never back into the caller's frames: they would let go of a lock, and of descriptors, that are not ours.
     try:
         os.setsid()
@@ -131,28 +130,23 @@ def _become_detached(work: Callable[[int], None], word: int, hello: int) -> NoRe
             signal.signal(number, signal.SIG_IGN)
         os.chdir("/")
         os.umask(0o077)
-        word, hello = _only(word, hello)
-        work_with_hello(work, word, hello)
+        _keep_only({word, hello})
+        status = process_status(os.getpid())
+        waiting = Waiting(stacks, seconds, os.getpid(), status.started if status else 0)
+        write(run_directory, waiting)
+        os.write(hello, b"1")
+        os.close(hello)
+        work(waiting, word)
     finally:
         os._exit(1)
 
 
-def work_with_hello(work: Callable[[int], None], word: int, hello: int) -> None:
-    """Say that we are there, then work."""
-    os.write(hello, b"1")
-    os.close(hello)
-    work(word)
-
-
-def _only(word: int, hello: int) -> tuple[int, int]:
-    """Close all other descriptors, the caller's lock among them; standard ones lead nowhere."""
+def _keep_only(kept: set[int]) -> None:
+    """Close all other descriptors, the caller's lock among them; the standard ones lead nowhere."""
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    kept = sorted({word, hello})
-    start = 3
-    for number in kept:
-        os.closerange(start, number)
-        start = number + 1
-    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
-    return word, hello
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # only the names are wanted
+        if int(name) not in {0, 1, 2, *kept}:
+            with suppress(OSError):  # the listing's own
+                os.close(int(name))

@@ -121,7 +121,7 @@ def _step(value: Any) -> StepName:
 def is_done(reviewed: Saved, wanted: State, plan: Plan, key: bytes) -> bool:
     """Whether the host is already what the reviewed plan makes of it."""
     after = _now(wanted, reviewed, reviewed.after, key)
-    return not plan.steps and not any(_differences(reviewed.after, after, "", "", ""))
+    return not plan.steps and not list(_differences(reviewed.after, after, "", "", ""))
 
 
 def objections(reviewed: Saved, observation: Observation, wanted: State, plan: Plan, key: bytes) -> tuple[Problem, ...]:

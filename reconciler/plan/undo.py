@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.desired.host import host_resources
+from reconciler.firewall.policy import NetworkPolicy
 from reconciler.observation import Observation
 from reconciler.plan.change import Delete
 from reconciler.plan.plan import Plan
+from reconciler.resources.address import Address
+from reconciler.resources.bridge import Bridge
+from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.resources.process import Process
@@ -18,7 +22,7 @@ from reconciler.state import HOST_OWNER, Key, Resource, State
 def undone(plan: Plan, before: State, now: Observation, *, host_rule: bool = True) -> State:
     """What is there ``now``, with everything that ``plan`` changed as it was ``before``.
 
-    What others did meanwhile stays, and so does, of what the plan made, whatever they need.
+    What others did meanwhile stays, and so do, of what the plan made, the networks that they stand on.
     """
     touched = {resource.key for change in plan.changes for resource in _both(change)}
     made = {
@@ -56,11 +60,14 @@ def _sound(resource: Resource) -> Resource:
 
 
 def _add_needed(kept: dict[Key, Resource], now: State) -> None:
-    """Take back what somebody else's object needs: a stack that came meanwhile stands on a network of this one."""
-    waiting = list(kept.values())
-    while waiting:
-        for need in waiting.pop().needs():
-            resource = now.get(need)
-            if need not in kept and resource is not None:
-                kept[need] = resource
-                waiting.append(resource)
+    """Take back the networks on which somebody else stands: a stack that came meanwhile."""
+    bridges = {each.bridge for each in kept.values() if isinstance(each, Endpoint)}
+    used = {each.network for each in now if isinstance(each, Bridge) and each.interface in bridges}
+    for key, resource in now.items():
+        match resource:
+            case Bridge(network=network) | NetworkPolicy(network=network) if network in used:
+                kept.setdefault(key, resource)
+            case Address(place=network) if network in used and not resource.sandbox:
+                kept.setdefault(key, resource)
+            case _:
+                pass

@@ -85,7 +85,11 @@ class _Table:
         self._known: dict[tuple[object, ...], bool] = {}
         self._limits = sorted(_subnets_spoken_of(reacher))
         self._ports = self._ports_by_target(declared)
-        self._kinds: dict[str, tuple[object, ...]] = {}
+        self._kinds: dict[str, int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._routed: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
+        for (address, *port), published in sorted(reacher.rules.routed.items()):
+            self._routed[address].append((*port, published.sources))
 
     def cells(self) -> dict[Cell, bool]:
         """Every question with its answer."""
@@ -119,34 +123,28 @@ class _Table:
         return {target: [*sorted(found[target])] if found[target] else [None] for target in targets}
 
     def _answer(self, origin: Origin, target: str, port: Port | None) -> bool:
-        number, protocol = port or ANY_PORT
-        for address in destinations(self._world, self._reacher.rules, origin, target, (number, protocol)):
-            kind = (self._kind(origin.place), *self._question(origin, target, address), number, protocol)
-            if kind not in self._known:
-                question = Packet(protocol, "", CLIENT_PORT, address, number)
-                self._known[kind] = self._reacher.ask(origin, question).reachable
-            if self._known[kind]:
-                return True
-        return False
+        """Asked once for all containers that stand alike, on either side."""
+        question = (self._kind(origin.place), *self._aim(origin, target), port)
+        if question not in self._known:
+            self._known[question] = self._asked(origin, target, port or ANY_PORT)
+        return self._known[question]
 
-    def _question(self, origin: Origin, target: str, address: str) -> tuple[object, ...]:
-        """What of the target counts: containers that stand alike are reached alike."""
+    def _asked(self, origin: Origin, target: str, port: Port) -> bool:
+        number, protocol = port
+        found = destinations(self._world, self._reacher.rules, origin, target, port)
+        questions = (Packet(protocol, "", CLIENT_PORT, address, number) for address in found)
+        return any(self._reacher.ask(origin, question).reachable for question in questions)
+
+    def _aim(self, origin: Origin, target: str) -> tuple[int, bool]:
+        """The kind of the target, and whether it is in the very namespace that asks."""
         place = self._world.homes.get(target, HOST)
-        if place in {HOST, origin.place}:
-            return ("host" if place == HOST else "itself", address)
-        interface = next(
-            each.name for each in self._world.interfaces[place].values() if address in map(bare, each.addresses)
-        )
-        rules = self._reacher.rules
-        opened = tuple((key[1:], port.sources) for key, port in rules.routed.items() if key[0] == address)
-        return (self._kind(place), interface, ":" in address, tuple(sorted(opened)))
+        return self._kind(place), place == origin.place
 
-    def _kind(self, place: str) -> tuple[object, ...]:
-        """What tells the place from others, its very addresses aside."""
-        if place in {HOST, OUTSIDE}:
-            return (place or HOST_WORD,)
+    def _kind(self, place: str) -> int:
+        """A number for all places that differ in nothing but their very addresses."""
         if place not in self._kinds:
-            self._kinds[place] = self._made_kind(place)
+            made = (place,) if place in {HOST, OUTSIDE} else self._made_kind(place)
+            self._kinds[place] = self._numbers.setdefault(made, len(self._numbers))
         return self._kinds[place]
 
     def _made_kind(self, place: str) -> tuple[object, ...]:
@@ -164,9 +162,9 @@ class _Table:
         return (interfaces, tuple(routes), by_source, forwards, sandbox is None or sandbox.up, router and router.intact)
 
     def _traits(self, address: str) -> tuple[object, ...]:
-        """Which subnets that anything is said of it lies in; the subnet that it stands in tells its length too."""
+        """Its subnet, which of those that anything is said of it lies in, and which of its ports are open there."""
         plain = bare(address)
-        return (network_of(address), tuple(within(plain, subnet) for subnet in self._limits))
+        return (network_of(address), tuple(within(plain, subnet) for subnet in self._limits), *self._routed[plain])
 
 
 def _subnets_spoken_of(reacher: Reacher) -> set[str]:

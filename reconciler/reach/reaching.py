@@ -64,6 +64,17 @@ class Reacher:
             outsider, question = found, question._replace(source=found.address)
         return Walk(self.world, self.rules, outsider).ask(origin.place, question)
 
+    def landings(self, origin: str, asked: Packet) -> tuple[tuple[str, int], ...]:
+        """Places of ours and ports where that packet may arrive from the place ``origin``, translated or not."""
+        target = self.rules.target(asked)
+        found = [(asked.destination, asked.destination_port)]
+        if target is not None:
+            found.append((target.target_address, getattr(target, "target_port", asked.destination_port)))
+        places = {(place, port) for address, port in found for place in self.world.owners.get(address, ())}
+        if self.world.owns(origin, asked.destination):
+            places.add((origin, asked.destination_port))
+        return tuple(sorted(places))
+
     def _nothing_to_ask(self, target: str) -> Verdict:
         what = f"{target} has no address that could be asked: it is on no network"
         place = next(

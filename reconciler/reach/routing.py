@@ -61,6 +61,9 @@ def hearer(world: World, way: Way) -> Neighbour | DeadEnd:
     sender, segment = way.interface, way.interface.segment
     if sender.trouble or segment is None:
         return DeadEnd(sender.trouble or f"{sender.name} leads nowhere", sender.source)
+    bridge = world.bridges.get(segment.name) if segment.is_bridge else None
+    if bridge and not bridge.up:
+        return DeadEnd(f"bridge {bridge.interface} is down", bridge.source)
     fault: DeadEnd | None = None
     for other in _answering(world, segment, way.next_hop):
         apart = "" if segment.is_bridge or other is sender else _apart(sender, other)

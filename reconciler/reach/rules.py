@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 from reconciler.errors import Source
 from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.opening import Opening, origins
-from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, PublishedPort
+from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, PublishedPort, StackPolicy
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 from reconciler.observation import Facts
 from reconciler.reach.packet import Packet, within
+from reconciler.resources.bridge import Bridge
 from reconciler.state import State
 
 _EVERY: Final = {4: "0.0.0.0", 6: "::"}  # noqa: S104  # compared, never bound
@@ -91,6 +92,7 @@ class Rules:
     openings: list[Opening] = field(default_factory=list)
     accepts: list[HostAccept] = field(default_factory=list)
     wanted: tuple[HostAccept, ...] = ()
+    bridges: set[str] = field(default_factory=set)
 
     def target(self, packet: Packet) -> PublishedPort | FloatingPolicy | None:
         """What leads on what is sent to an address of the host: one address goes before all of them."""
@@ -148,7 +150,7 @@ class Rules:
 
     def forwarded(self, passage: Passage) -> Ruling:
         """What becomes of what goes through the host."""
-        if passage.into not in self.networks and passage.out not in self.networks:
+        if not {passage.into, passage.out} & (self.networks.keys() | self.bridges):
             return NO_SAY
         if self.base is None:
             ruling = passed("forward: netapply's firewall table is missing, so nothing keeps networks apart")
@@ -265,24 +267,32 @@ def rules(state: State, facts: Facts) -> Rules:
             case FirewallBase():
                 # While backends change there are two, which say the same.
                 found.base = resource
-            case NetworkPolicy():
-                found.networks[resource.interface] = resource
-            case PublishedPort():
-                ports = found.routed if resource.routed else found.ports
-                ports[resource.host_address, resource.protocol, resource.host_port] = resource
-            case FloatingPolicy():
-                found.floating[resource.address] = resource
-            case EgressPolicy():
-                found.egress[resource.target_address] = resource
-            case AllowPolicy():
-                found.allowed[resource.interface, resource.target_interface].append(resource)
-            case Opening():
-                found.openings.append(resource)
             case HostAccept():
                 found.accepts.append(resource)
+            case Bridge():
+                found.bridges.add(resource.interface)
+            case _ if isinstance(resource, StackPolicy):
+                _add_policy(found, resource)
             case _:
                 pass
     return found
+
+
+def _add_policy(found: Rules, policy: StackPolicy) -> None:
+    match policy:
+        case NetworkPolicy():
+            found.networks[policy.interface] = policy
+        case PublishedPort():
+            ports = found.routed if policy.routed else found.ports
+            ports[policy.host_address, policy.protocol, policy.host_port] = policy
+        case FloatingPolicy():
+            found.floating[policy.address] = policy
+        case EgressPolicy():
+            found.egress[policy.target_address] = policy
+        case AllowPolicy():
+            found.allowed[policy.interface, policy.target_interface].append(policy)
+        case Opening():
+            found.openings.append(policy)
 
 
 def _is_from(address: str, subnets: Iterable[str]) -> bool:

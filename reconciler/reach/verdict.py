@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reconciler.errors import Source
+from reconciler.reach.packet import Packet
 
 
 class Hop(NamedTuple):
@@ -28,12 +29,13 @@ class Verdict:
     """Whether a packet arrives and its answer comes back. The last hop says why, or why not.
 
     ``answered_by`` is who has it in the end: empty for the host, ``stack/name`` of the sandbox, ``outside``; None
-    where nobody has.
+    where nobody has. ``asked`` is the packet that was sent; None where none could be.
     """
 
     reachable: bool
     path: tuple[Hop, ...]
     answered_by: str | None = None
+    asked: Packet | None = None
 
     @property
     def cause(self) -> Hop:

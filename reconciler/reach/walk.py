@@ -64,6 +64,7 @@ class Walk:
 
     def ask(self, origin: str, question: Packet) -> Verdict:
         """Whether the packet arrives from that place, and its answer comes back; an empty source is chosen here."""
+        packet = question
         try:
             packet = question if question.source else self._with_source(origin, question)
             place, arrived = self._travel(origin, packet)
@@ -74,9 +75,9 @@ class Walk:
                 self._stop(back, f"{answer.source} answers, who was not asked: {packet.destination} was")
             self._check_rest(packet)
         except _StoppedError:
-            return Verdict(reachable=False, path=tuple(self._hops))
+            return Verdict(reachable=False, path=tuple(self._hops), asked=packet)
         # Where the way back is open, it says nothing new.
-        return Verdict(reachable=True, path=tuple(self._hops[:end]), answered_by=place)
+        return Verdict(reachable=True, path=tuple(self._hops[:end]), answered_by=place, asked=packet)
 
     def _with_source(self, origin: str, question: Packet) -> Packet:
         if self.world.owns(origin, question.destination):
@@ -257,16 +258,29 @@ class Walk:
         segment = way.interface.segment
         if found.place == OUTSIDE:
             assert segment is not None  # noqa: S101  # for the type checker: somebody heard it
+            if self.world.owners.get(packet.destination):
+                self._stop(
+                    place, f"{packet.destination} is sent to the LAN's router, and whether that leads back is not known"
+                )
             self.outsider = Outsider(packet.destination, segment)
-        elif segment and segment.is_bridge and HOST not in {place, found.place}:
+        elif segment and segment.is_bridge and HOST not in {place, found.place} and self._is_filtered(segment, packet):
+            if self._is_caught(packet):
+                return HOST, segment.name, packet
             packet = self._bridge(segment, packet)
         return found.place, found.interface, packet
 
-    def _bridge(self, segment: Segment, packet: Packet) -> Packet:
-        """Frames within a bridge meet the host's rules where the bridge calls them, which icc off needs, or all do."""
+    def _is_filtered(self, segment: Segment, packet: Packet) -> bool:
+        """Whether frames within a bridge meet the host's rules: where that bridge calls them, as icc off needs, or all do."""
         bridge = self.world.bridges.get(segment.name)
-        if not (bridge and bridge.nf_call) and packet.family not in self.world.facts.filtered_bridging:
-            return packet
+        return (bridge is not None and bridge.nf_call) or packet.family in self.world.facts.filtered_bridging
+
+    def _is_caught(self, packet: Packet) -> bool:
+        """Whether the host translates what another was to send on to it: then it does not get there any more."""
+        leads_on = self.rules.base and self.world.owns(HOST, packet.destination) and self.rules.target(packet)
+        return bool(leads_on) and self._known(HOST, packet) is None
+
+    def _bridge(self, segment: Segment, packet: Packet) -> Packet:
+        """Through the host's rules, without its routes."""
         arrived = self._known(HOST, packet) or _Arrived(packet, packet, Track.NEW, translated=False)
         passage = Passage(arrived.packet, segment.name, segment.name, arrived.track, arrived.translated)
         ruling = self.rules.forwarded(passage)

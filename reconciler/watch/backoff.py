@@ -17,9 +17,9 @@ class Backoff:
     failures: int = 0
     until: float = 0.0
 
-    def fail(self, now: float) -> float:
-        """Count a failure; when to try again."""
-        self.until = now + min(self.longest, self.first * 2 ** min(self.failures, 30))
+    def fail(self, now: float, least: float = 0.0) -> float:
+        """Count a failure; when to try again, in ``least`` seconds or more."""
+        self.until = now + min(self.longest, max(least, self.first * 2 ** min(self.failures, 30)))
         self.failures += 1
         return self.until
 

@@ -7,7 +7,9 @@ from structlog.typing import FilteringBoundLogger
 from reconciler.errors import Problem
 from reconciler.plan import text
 from reconciler.plan.plan import counted, owner_of
-from reconciler.watch.keeper import Keeper, Round
+from reconciler.watch.git_follower import Follower
+from reconciler.watch.keeper import Keeper
+from reconciler.watch.records import Round
 
 _MOST_LINES = 20
 
@@ -70,6 +72,16 @@ class Journal:
             if self._directory_faults.get(path) != fault:
                 self._logger.error("directory cannot be read; its stacks stay", directory=path, problem=fault)
         self._directory_faults = faults
+
+    def git(self, follower: Follower) -> None:
+        """What a git repository that is followed says now."""
+        origin = follower.repository.origin
+        if follower.problem:
+            self._logger.error(
+                "git cannot be asked; the last commit stays", commit=follower.commit, problem=str(follower.problem)
+            )
+        elif follower.commit:
+            self._logger.info("git", url=origin.shown, ref=origin.ref, commit=follower.commit)
 
     def _once(self) -> None:
         """What would be the same again and again."""

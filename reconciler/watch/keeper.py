@@ -4,70 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from reconciler import reconcile
-from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel import lock
 from reconciler.kernel.machine import Machine
-from reconciler.kernel.runtime import ENDED
 from reconciler.manifest.model import Manifest
-from reconciler.naming import origin_of
 from reconciler.observation import Observation
-from reconciler.plan.change import Change, Delete, Update
-from reconciler.plan.plan import Plan, Step, owner_of
+from reconciler.plan.plan import Plan, owner_of
 from reconciler.reconcile import Outcome, Progress
-from reconciler.resources.endpoint import Endpoint
-from reconciler.resources.process import Process
-from reconciler.state import HOST_OWNER, Kind, State
-from reconciler.watch import planning, pruning
-from reconciler.watch.attached import KnownProcesses, Waiting, stacks_concerned, waiting_in
-from reconciler.watch.backoff import Backoff, Fight, Fights, Restarts
+from reconciler.state import HOST_OWNER, State
+from reconciler.watch import planning
+from reconciler.watch.attached import Waiting, stacks_concerned, waiting_in
+from reconciler.watch.backoff import Fights
+from reconciler.watch.healing import Healing
 from reconciler.watch.hints import Hints
+from reconciler.watch.lookout import Lookout, relevant
 from reconciler.watch.manifests import Manifests
 from reconciler.watch.planning import Attempt
+from reconciler.watch.pruning import Decision
 from reconciler.watch.putting_back import Dependents, differences, plan_back
+from reconciler.watch.records import Policy, Round, StackRecord
+from reconciler.watch.removals import Removals
 
 Clock = Callable[[], float]
-PRUNE_AFTER = 1.0
-"""Seconds that a manifest must be gone before its stack goes: a checkout takes files away and puts them back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How the watcher was asked to behave."""
-
-    prune: bool = True
-    allow_empty: bool = False
-    adopt: bool = False
-    host_rule: bool = True
-    prune_after: float = PRUNE_AFTER
-
-
-@dataclass(slots=True)
-class StackRecord:
-    """What is known of one watched stack, for ``status``. Times are seconds since the epoch."""
-
-    error: tuple[Problem, ...] = ()
-    error_time: float = 0.0
-    applied_time: float = 0.0
-    healed: int = 0
-    backoff: Backoff = field(default_factory=lambda: Backoff(1.0, 60.0))
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What one reconcile did; ``healed`` of the changes put back what somebody else had changed."""
-
-    changes: tuple[Change, ...] = ()
-    undone: int = 0
-    problems: tuple[Problem, ...] = ()
-    healed: int = 0
-    fights: tuple[Fight, ...] = ()
-    full: bool = False
-    busy: bool = False
-    seconds: float = 0.0
+_REST_AFTER_FAILURE = 4.0
+"""A failed round is followed by a pause for its stack of at least so many times its own time."""
 
 
 class Keeper:
@@ -85,22 +48,30 @@ class Keeper:
         self.manifests = manifests
         self.policy = policy
         self.records: dict[str, StackRecord] = {}
-        self.fights = Fights()
-        self.restarts = Restarts()
-        self.decision = pruning.Decision()
+        self._healing = Healing()
+        self._lookout = Lookout(machine)
+        self._removals = Removals(manifests, policy)
         self.observation: Observation | None = None
         """The host as it was last seen, or as it was made since; None: it has to be looked at as a whole."""
         self.warnings: tuple[Problem, ...] = ()
         self.waiting: Waiting = {}
-        self._processes = KnownProcesses()
         self._progress = progress
         self._clock = clock
         self._pending: set[str] = set()
         self._applied: dict[str, Manifest] = {}
-        self._missing_since: dict[str, float] = {}
         self._settled = False
+        self._began = 0.0
         self._dependents: Dependents | None = None
-        machine.hear_firewall()
+
+    @property
+    def fights(self) -> Fights:
+        """Who undoes what is healed."""
+        return self._healing.fights
+
+    @property
+    def decision(self) -> Decision:
+        """Which stacks go because their manifest is gone, and which stay all the same."""
+        return self._removals.decision
 
     def changed(self, stacks: Iterable[str]) -> None:
         """The manifests of these stacks changed, came or went: what was put off for them is due at once."""
@@ -113,12 +84,12 @@ class Keeper:
     def retry_now(self) -> None:
         """Forget every pause."""
         self.changed(set(self.records) - {HOST_OWNER})
-        self.fights = Fights()
-        self._processes = KnownProcesses()
+        self._healing.fights = Fights()
+        self._lookout.forget_processes()
 
     def reconcile(self, hints: Hints) -> Round:
         """Look where the hints say, and make what differs as it should be. Never raises NetapplyError."""
-        began = self._clock()
+        began = self._began = self._clock()
         full = hints.full or self.observation is None
         try:
             with lock.held(self.machine.host, writing=True, patience=0.0):
@@ -141,14 +112,20 @@ class Keeper:
         """When something that was put off is due; None: nothing was."""
         now = self._clock()
         times = [record.backoff.until for record in self.records.values() if record.backoff.waits(now)]
-        grace = self.policy.prune_after
-        times += [since + grace for since in self._missing_since.values() if since + grace > now]
-        times += [due for due in (self.fights.next(now), self.restarts.next(now)) if due is not None]
+        times += self._removals.times(now)
+        times += [due for due in (self.fights.next(now), self._healing.restarts.next(now)) if due is not None]
         return min(times, default=None)
 
     def now(self) -> float:
         """By the clock of all pauses."""
         return self._clock()
+
+    def errors_of(self, stack_name: str) -> tuple[Problem, ...]:
+        """What failed, of the stack's own and of what all share, or what it waits for."""
+        for name in (stack_name, HOST_OWNER):
+            if name in self.records and self.records[name].error:
+                return self.records[name].error
+        return self.waiting.get(stack_name, ())
 
     def is_pending(self, stack_name: str) -> bool:
         """Whether its manifest has not been applied yet."""
@@ -164,17 +141,19 @@ class Keeper:
     def _reconcile(self, hints: Hints) -> Round:
         manifests = self.manifests.stacks()
         last = self.observation
-        observation = self._look(hints, manifests)
+        observation = self._lookout.look(hints, last, (*manifests.values(), *self._applied.values()))
         if last is not None:
             self.changed(stacks_concerned(manifests.values(), last.facts, observation.facts))
-        is_steady = self._settled and last is not None and _relevant(observation) == _relevant(last)
+        is_steady = self._settled and last is not None and relevant(observation) == relevant(last)
         if is_steady and last is not None:
             differing = differences(observation.state, last.state)
             if not differing:
+                # Which processes run is never compared, but whoever watches them has to know.
+                self.observation = replace(last, runtimes=observation.runtimes)
                 return Round()
             # What others did to stacks of their own is for the whole pipeline to take in.
             if all(owner == HOST_OWNER or owner in manifests for owner in differing.values()):
-                observation = self._without_early_restarts(observation, manifests, self._clock())
+                observation = self._healing.without_early_restarts(observation, manifests, self._clock())
                 return self._put_back(observation, last.state, manifests)
         self.observation = observation
         self._dependents = None
@@ -196,27 +175,11 @@ class Keeper:
             plan, wanted, reconcile.apply(self.machine, plan, wanted, self._progress), attempt, manifests
         )
 
-    def _look(self, hints: Hints, manifests: Mapping[str, Manifest]) -> Observation:
-        """The host as it is."""
-        if hints.full or hints.firewall:
-            self.machine.forget_firewall()
-        ports = Scope(frozenset(), tuple(manifests.values())).host_ports
-        attachable = Scope(frozenset(), (*manifests.values(), *self._applied.values())).attachable
-        last = self.observation
-        if hints.full or last is None:
-            whole = self.machine.observe(ports, attachable=attachable)
-            return replace(whole, facts=self._processes.checked(whole.facts))
-        only = frozenset(hints.sandboxes | _containers_of(hints.interfaces, last.state))
-        part = self.machine.observe(ports, only, attachable)
-        rest = last.state.where(lambda resource: bool(resource.sandbox) and resource.sandbox not in only)
-        facts = self._processes.checked(replace(part.facts, namespaces=last.facts.namespaces))
-        return Observation(rest.merged(part.state), facts, part.runtimes)
-
     def _converge(self, observation: Observation, manifests: dict[str, Manifest]) -> Round:
         now = self._clock()
         self.waiting = waiting_in(manifests, observation.facts)
         attempt = self._attempt(observation, manifests, now)
-        observation = self._without_early_restarts(observation, manifests, now)
+        observation = self._healing.without_early_restarts(observation, manifests, now)
         plan, wanted = planning.make_plan(attempt, self.manifests, observation)
         self.warnings = plan.warnings if plan else ()
         if plan is None or not plan.steps:
@@ -229,7 +192,11 @@ class Keeper:
         self, plan: Plan, wanted: State, outcome: Outcome, attempt: Attempt, manifests: dict[str, Manifest]
     ) -> Round:
         assert self.observation is not None  # noqa: S101  # the caller just set it
-        healed, fights = self._count(outcome.done, attempt.going)
+        healed, fights = self._healing.count(
+            outcome.done, lambda owner: self._is_asked_for(owner, attempt.going), self._clock()
+        )
+        for owner, count in healed.items():
+            self._record(owner).healed += count
         if outcome.problems:
             done = {owner_of(step.change) for step in outcome.done}
             failed = set(plan.owners) - done or set(plan.owners) or {HOST_OWNER}
@@ -239,7 +206,7 @@ class Keeper:
             self.observation = replace(self.observation, state=wanted)
         self._settle(attempt, manifests)
         changes = tuple(step.change for step in outcome.done)
-        return Round(changes, len(outcome.undone), _flat(attempt.faults), healed, tuple(fights))
+        return Round(changes, len(outcome.undone), _flat(attempt.faults), sum(healed.values()), tuple(fights))
 
     def _attempt(self, observation: Observation, manifests: dict[str, Manifest], now: float) -> Attempt:
         """The stacks that may change now: not those that wait after a failure, or because of a fight."""
@@ -253,65 +220,15 @@ class Keeper:
                 tried[name] = manifest
             elif applied is not None and applied != manifest:
                 tried[name] = applied
-        going = self._to_prune(observation, manifests, now) if self.policy.prune else set()
+        going = self._removals.due(observation, manifests, now)
         going = {name for name in going if not self._record(name).backoff.waits(now)}
         # What goes makes room first: ports and subnets may be meant for another stack.
         return Attempt(
             {} if going else tried, frozenset(going), self._applied, self.policy.adopt, self.policy.host_rule
         )
 
-    def _to_prune(self, observation: Observation, manifests: dict[str, Manifest], now: float) -> set[str]:
-        self.decision = pruning.decide(
-            pruning.origins(observation.state), self._views(manifests), allow_empty=self.policy.allow_empty
-        )
-        self._missing_since = {name: self._missing_since.get(name, now) for name in self.decision.prune}
-        return {name for name, first in self._missing_since.items() if now - first >= self.policy.prune_after}
-
-    def _views(self, manifests: Mapping[str, Manifest]) -> Iterable[pruning.View]:
-        for directory in self.manifests.directories.values():
-            stacks = {name for name, manifest in manifests.items() if manifest.origin == directory.path}
-            unknown = sum(1 for file in directory.files.values() if file.manifest is None)
-            origin = origin_of(directory.path)
-            yield pruning.View(directory.path, origin, frozenset(stacks), unknown, directory.fault)
-
-    def _without_early_restarts(
-        self, observation: Observation, manifests: dict[str, Manifest], now: float
-    ) -> Observation:
-        """Commands that ended and shall not start again yet look as if they were as they should be."""
-        limits = {f"{m.stack}/{c.name}": c.restart_limit for m in manifests.values() for c in m.containers if c.restart}
-        self.restarts.keep(limits)
-        early = [
-            replace(resource, fault="")
-            for resource in observation.state
-            if isinstance(resource, Process)
-            and resource.fault.startswith(ENDED)
-            and self.restarts.postponed(resource.container, limits.get(resource.container), now)
-        ]
-        if not early:
-            return observation
-        return replace(observation, state=observation.state.merged(State(early)))
-
-    def _count(self, steps: Iterable[Step], going: frozenset[str]) -> tuple[int, list[Fight]]:
-        """How many of the changes healed what others did; and those that were healed too often."""
-        now = self._clock()
-        healed, fights = 0, []
-        for step in steps:
-            change = step.change
-            before = change.before if isinstance(change, Update | Delete) else None
-            if isinstance(before, Process) and before.fault.startswith(ENDED):
-                self.restarts.started(before.container, now)
-                continue
-            owner = owner_of(change)
-            if owner in self._pending or owner in going or (owner == HOST_OWNER and self._pending):
-                continue
-            healed += 1
-            self._record(owner).healed += 1
-            resource = change.before if isinstance(change, Delete) else change.after
-            if change.key.kind is not Kind.PROCESS:
-                fight = self.fights.healed(change.key, owner, resource.describe(), now)
-                fights += [fight] if fight else []
-        self.fights.forget_old(now)
-        return healed, fights
+    def _is_asked_for(self, owner: str, going: frozenset[str]) -> bool:
+        return owner in self._pending or owner in going or (owner == HOST_OWNER and bool(self._pending))
 
     def _settle(self, attempt: Attempt, manifests: dict[str, Manifest]) -> None:
         """Write down how each stack of the round fared."""
@@ -329,13 +246,15 @@ class Keeper:
         for name in self.records.keys() - manifests.keys() - attempt.faults.keys() - {HOST_OWNER}:
             del self.records[name]
             self._applied.pop(name, None)
-        self._pending &= manifests.keys() | self._missing_since.keys()
+        self._pending &= manifests.keys() | set(self._removals.missing())
         self._settled = not attempt.faults and current == manifests.keys() and self.next_due() is None
 
     def _note_error(self, name: str, problems: tuple[Problem, ...]) -> None:
         record = self._record(name)
         record.error, record.error_time = problems, time.time()
-        record.backoff.fail(self._clock())
+        now = self._clock()
+        # What hangs for its time limit must not have the whole of the watcher's time.
+        record.backoff.fail(now, _REST_AFTER_FAILURE * (now - self._began))
 
     def _note_success(self, name: str) -> None:
         record = self._record(name)
@@ -347,32 +266,6 @@ class Keeper:
 
     def _record(self, name: str) -> StackRecord:
         return self.records.setdefault(name, StackRecord())
-
-
-def _containers_of(interfaces: set[str], state: State) -> set[str]:
-    """The sandboxes that these links of the host lead into."""
-    if not interfaces:
-        return set()
-    return {r.container for r in state if isinstance(r, Endpoint) and r.host_interface in interfaces and r.interface}
-
-
-def _relevant(observation: Observation) -> tuple[object, ...]:
-    """The facts that change what is wanted of a host that is as it should be."""
-    facts = observation.facts
-    return (
-        facts.links,
-        facts.addresses,
-        facts.router_advertised,
-        facts.backend,
-        facts.wanted_accepts,
-        facts.nameservers,
-        facts.search,
-        facts.host_name,
-        facts.resolver_options,
-        facts.hosts,
-        facts.namespaces,
-        facts.attachable,
-    )
 
 
 def _flat(problems: Mapping[str, tuple[Problem, ...]]) -> tuple[Problem, ...]:

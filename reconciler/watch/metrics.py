@@ -13,7 +13,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from reconciler.agent.loop import READ, WRITE, Loop
 from reconciler.errors import NetapplyError
 from reconciler.plan.plan import action_of
-from reconciler.watch.keeper import Keeper, Round
+from reconciler.watch.git_follower import Follower
+from reconciler.watch.keeper import Keeper
+from reconciler.watch.records import Round
 
 _LONGEST_REQUEST = 8192
 _MOST_CLIENTS = 32
@@ -24,6 +26,7 @@ class Metrics:
     """What a monitoring system asks for."""
 
     def __init__(self) -> None:
+        self._follower: Follower | None = None
         self.registry = registry = CollectorRegistry()
         self._rounds = Counter("netapply_reconciles", "Reconciles by result", ["result"], registry=registry)
         self._seconds = Histogram(
@@ -45,14 +48,26 @@ class Metrics:
         self._healed.inc(done.healed)
         self._fights.inc(len(done.fights))
 
+    def follow(self, follower: Follower) -> None:
+        """Say which commit is watched, too."""
+        self._follower = follower
+        self._commit = Gauge(
+            "netapply_git_commit", "1 for the commit that is watched", ["commit"], registry=self.registry
+        )
+        self._updated = Gauge(
+            "netapply_git_updated_seconds", "When git was last asked with success", registry=self.registry
+        )
+        self._unreachable = Gauge("netapply_git_failing", "Whether git fails now", registry=self.registry)
+
     def text(self, keeper: Keeper) -> bytes:
         """All of it, in Prometheus' text format."""
+        if self._follower:
+            self._commit.clear()
+            self._commit.labels(self._follower.commit or "none").set(1)
+            self._updated.set(self._follower.updated)
+            self._unreachable.set(bool(self._follower.problem))
         names = keeper.manifests.stacks()
-        bad = sum(
-            1
-            for name in names
-            if keeper.is_pending(name) or keeper.waiting.get(name) or (name in keeper.records and keeper.records[name].error)
-        )
+        bad = sum(1 for name in names if keeper.is_pending(name) or keeper.errors_of(name))
         self._stacks.labels("in sync").set(len(names) - bad)
         self._stacks.labels("out of sync").set(bad)
         self._broken.set(len(keeper.manifests.problems()))

@@ -72,7 +72,6 @@ class Polls:
             settings(self._host, state, hints, sandboxes=True)
             self._sandboxes.took(time.monotonic() - began, time.monotonic())
 
-
     def _look_at_attached(self, facts: Facts, state: State, hints: Hints) -> None:
         """Namespaces of others come and go without a word."""
         if not facts.attachable:

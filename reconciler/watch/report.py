@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.errors import Problem
-from reconciler.watch.keeper import Keeper, StackRecord
+from reconciler.watch.git_follower import Follower
+from reconciler.watch.keeper import Keeper
+from reconciler.watch.records import StackRecord
 
 
-def document(keeper: Keeper, started: float, rounds: int) -> dict[str, Any]:
+def document(keeper: Keeper, started: float, rounds: int, follower: Follower | None = None) -> dict[str, Any]:
     """As plain data; ``started`` is seconds since the epoch."""
     manifests = keeper.manifests
     held = dict(keeper.decision.held) if keeper.policy.prune else {}
@@ -30,6 +32,7 @@ def document(keeper: Keeper, started: float, rounds: int) -> dict[str, Any]:
             }
             for directory in manifests.directories.values()
         ],
+        "git": _git(follower) if follower else None,
         "stacks": list(_stacks(keeper)),
         "manifest_errors": [
             {"file": path, "problems": [_problem(problem) for problem in problems]}
@@ -42,13 +45,25 @@ def document(keeper: Keeper, started: float, rounds: int) -> dict[str, Any]:
     }
 
 
+def _git(follower: Follower) -> dict[str, Any]:
+    origin = follower.repository.origin
+    return {
+        "url": origin.shown,
+        "ref": origin.ref,
+        "path": origin.path,
+        "commit": follower.commit or None,
+        "updated": _instant(follower.updated) if follower.updated else None,
+        "error": follower.problem.message if follower.problem else None,
+    }
+
+
 def _stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
     broken = keeper.manifests.problems()
     for name in sorted(keeper.manifests.stacks()):
         record = keeper.records.get(name, StackRecord())
         file = keeper.manifests.file_of(name)
-        problems = broken.get(file, ()) or record.error or keeper.waiting.get(name, ())
-        state, reason = _state(keeper, name, record, is_broken=file in broken)
+        problems = broken.get(file, ()) or keeper.errors_of(name)
+        state, reason = _state(keeper, name, is_broken=file in broken)
         yield {
             "name": name,
             "file": file,
@@ -60,13 +75,12 @@ def _stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
         }
 
 
-def _state(keeper: Keeper, name: str, record: StackRecord, *, is_broken: bool) -> tuple[str, str]:
+def _state(keeper: Keeper, name: str, *, is_broken: bool) -> tuple[str, str]:
     if keeper.fights.stack_waits(name, time.monotonic()):
         return "out of sync", "another program undoes what is healed"
-    if record.error:
-        return "out of sync", record.error[0].message
-    if keeper.waiting.get(name):
-        return "out of sync", keeper.waiting[name][0].message
+    errors = keeper.errors_of(name)
+    if errors:
+        return "out of sync", errors[0].message
     if keeper.is_pending(name):
         return "out of sync", "not applied yet"
     if is_broken:
@@ -78,7 +92,9 @@ def is_well(status: dict[str, Any]) -> bool:
     """Whether every stack is as its manifest says, and every manifest and directory is good."""
     directories = all(not each["error"] and not each["held"] for each in status["directories"])
     stacks = all(each["state"] == "in sync" for each in status["stacks"])
-    return directories and stacks and not status["manifest_errors"] and not status["fights"]
+    git = status.get("git")
+    reached = not (git and git["error"])
+    return directories and stacks and reached and not status["manifest_errors"] and not status["fights"]
 
 
 def render(status: dict[str, Any]) -> str:
@@ -87,6 +103,10 @@ def render(status: dict[str, Any]) -> str:
     for directory in status["directories"]:
         word = directory["error"] or directory["held"]
         lines.append(f"  {directory['path']}: {directory['manifests']} manifests{f'; {word}' if word else ''}")
+    git = status.get("git")
+    if git:
+        error = f"; {git['error']}" if git["error"] else ""
+        lines.append(f"  {git['url']} {git['ref']}: commit {(git['commit'] or 'none')[:12]}{error}")
     width = max((len(stack["name"]) for stack in status["stacks"]), default=0)
     for stack in status["stacks"]:
         reason = f" ({stack['reason']})" if stack["reason"] else ""

@@ -23,15 +23,20 @@ from reconciler.watch import report
 from reconciler.watch.agenda import Agenda, Item
 from reconciler.watch.alone import SOCKET_FILE, become_watcher, resign
 from reconciler.watch.folders import Folders, folders_of
+from reconciler.watch.git_follower import Follower, follower_of
+from reconciler.watch.git_repository import Origin
 from reconciler.watch.hints import Hints
 from reconciler.watch.journal import Journal
-from reconciler.watch.keeper import Keeper, Policy, Round
+from reconciler.watch.keeper import Keeper
 from reconciler.watch.kernel_events import FirewallEvents, RouteEvents
 from reconciler.watch.manifests import Manifests
 from reconciler.watch.metrics import Metrics, MetricsServer
 from reconciler.watch.notify import Supervisor
+from reconciler.watch.once import once, once_of_git
 from reconciler.watch.polls import Pace, Polls
 from reconciler.watch.processes import Processes
+from reconciler.watch.records import Policy, Round
+from reconciler.watch.rests import Rests
 
 _KERNEL_PAUSE = 0.004
 """Seconds that events of the kernel are gathered: what one command does comes within a few milliseconds."""
@@ -39,11 +44,8 @@ _KERNEL_PAUSE = 0.004
 _FILES_QUIET, _FILES_LONGEST = 0.05, 0.25
 """Files are read when nothing happened for so long, or at last after so long."""
 
-_BUSY_PAUSE = 0.05
+_POLL_PAUSE = 0.5
 _FILES_POLL, _FILES_POLL_UNWATCHED = 30.0, 2.0
-_LOOK_SHARE, _LOOK_LEAST = 0.001, 30.0
-_LONGEST_BREAK = 10.0
-"""After a look that found nothing come breaks, at most this many times as long as the look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     interval: float | None = None
     metrics: str = ""
+    origin: Origin | None = None
+    """The git repository to follow."""
+    origin_interval: float = 60.0
 
 
 class Service:
@@ -64,45 +69,40 @@ class Service:
         self._settings = settings
         self._log = logger
         self._supervisor = Supervisor()
-        self._manifests = Manifests(settings.directories, os.environ)
+        self._follower = follower_of(settings.origin, host.name, settings.origin_interval)
+        followed = (str(self._follower.repository.manifests),) if self._follower else ()
+        self._watched = (*settings.directories, *followed)
+        self._manifests = Manifests(self._watched, os.environ)
         self._keeper = Keeper(machine, self._manifests, settings.policy, lambda _step: self._supervisor.alive())
         self._journal = Journal(logger, self._keeper)
         self._metrics = Metrics()
+        if self._follower:
+            self._metrics.follow(self._follower)
         self._polls = Polls(host)
         self._hints = Hints()
         self._started = time.time()
         self._rounds = 0
-        self._quiet_until = 0.0
-        self._breaks = 0.0
+        self._rests = Rests(settings.interval, logger)
         self._files_deadline = 0.0
-        self._look_pace = Pace(_LOOK_LEAST, _LOOK_SHARE)
 
     def once(self) -> bool:
         """Read the manifests and make the host like them; whether all is well."""
-        self._manifests.scan()
-        self._keeper.changed(self._manifests.stacks())
-        hints = Hints()
-        hints.add_timer("once", full=True)
-        self._journal.manifests()
-        while True:
-            done = self._keeper.reconcile(hints)
-            if done.busy:
-                time.sleep(_BUSY_PAUSE)
-                continue
-            self._journal.round(done, "once")
-            # Stacks go in a round of their own; and whatever was done is looked at again.
-            if done.problems or not done.changes:
-                break
-        faulty = [directory for directory in self._manifests.directories.values() if directory.fault]
-        return not (done.problems or faulty or self._manifests.problems() or self._keeper.decision.held or self._keeper.waiting)
+        if self._follower is None:
+            return once(self._keeper, self._journal)
+        # The repository's folder has one user at a time.
+        lock = become_watcher(self._host, f"watching {self._follower.repository.origin.shown}")
+        try:
+            return once_of_git(self._follower, self._keeper, self._journal)
+        finally:
+            resign(self._host, lock)
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises NetapplyError where another watcher is at work."""
-        lock = become_watcher(self._host, f"watching {' '.join(self._settings.directories)}")
+        lock = become_watcher(self._host, f"watching {' '.join(self._watched)}")
         try:
             with ExitStack() as closing:
                 self._open(closing)
-                self._log.info("watching", directories=list(self._settings.directories), pid=os.getpid())
+                self._log.info("watching", directories=list(self._watched), pid=os.getpid())
                 self._hints.add_timer("start", full=True)
                 self._agenda.set(Item.FILES, 0.0)
                 self._agenda.set(Item.HINTS, 0.0)
@@ -133,11 +133,28 @@ class Service:
         for folders, happened in ((self._folders, self._on_file), (self._pins, self._on_pin)):
             closing.callback(folders.close)
             loop.watch(folders, READ, happened)
+        if self._follower:
+            self._follow_git(closing, self._follower)
         self._processes = Processes(loop, self._on_end)
         closing.callback(self._processes.close)
 
+    def _follow_git(self, closing: ExitStack, follower: Follower) -> None:
+        closing.callback(follower.close)
+        if not follower.commit:
+            follower.update()  # there is nothing to keep meanwhile
+            self._journal.git(follower)
+        self._loop.watch(follower, READ, self._on_commit)
+        follower.start()
+
+    def _on_commit(self) -> None:
+        follower = self._follower
+        assert follower is not None  # noqa: S101  # it called
+        follower.drain()
+        self._journal.git(follower)
+        self._agenda.set(Item.FILES, time.monotonic())
+
     def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
-        return report.document(self._keeper, self._started, self._rounds)
+        return report.document(self._keeper, self._started, self._rounds, self._follower)
 
     def _reader(self, source: RouteEvents | FirewallEvents) -> Callable[[], None]:
         def read() -> None:
@@ -166,13 +183,15 @@ class Service:
     def _on_hangup(self) -> None:
         self._supervisor.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         self._keeper.retry_now()
+        if self._follower:
+            self._follower.hasten()
         self._hints.add_timer("SIGHUP", full=True)
         self._agenda.set(Item.FILES, 0.0)
         self._agenda.set(Item.HINTS, 0.0)
 
     def _soon(self) -> None:
         if self._hints:
-            self._agenda.hasten(Item.HINTS, max(time.monotonic() + _KERNEL_PAUSE, self._quiet_until))
+            self._agenda.hasten(Item.HINTS, max(time.monotonic() + _KERNEL_PAUSE, self._rests.quiet_until))
 
     def _turn(self) -> None:
         """Do what is due."""
@@ -198,7 +217,9 @@ class Service:
             self._soon()
         if self._polls.files.due <= time.monotonic():
             self._read_manifests(thorough=False)
-        self._agenda.set(Item.POLL, self._polls.next)
+        # Without an observation nothing was compared, and what was due still is.
+        earliest = time.monotonic() + _POLL_PAUSE if observation is None else 0.0
+        self._agenda.set(Item.POLL, max(self._polls.next, earliest))
 
     def _read_manifests(self, *, thorough: bool) -> None:
         """Read what changed; again when a folder is watched anew, for what happened before that was not heard."""
@@ -225,12 +246,14 @@ class Service:
         now = time.monotonic()
         if done.busy:
             self._hints = hints
-            self._agenda.set(Item.HINTS, now + _BUSY_PAUSE)
+            self._agenda.set(Item.HINTS, self._rests.while_locked(now))
             return
         self._rounds += 1
         self._metrics.count(done)
         self._journal.round(done, hints.cause, self._firewall.last_writer)
-        self._pause(hints, done, now)
+        self._rests.after(done, now, drift=hints.drift)
+        if done.full:
+            self._agenda.set(Item.LOOK, self._rests.next_look(done, now))
         put_off = self._keeper.next_due()
         if put_off is not None:
             self._agenda.set(Item.PUT_OFF, put_off)
@@ -239,16 +262,6 @@ class Service:
             self._ready()
         elif "SIGHUP" in hints.causes:
             self._supervisor.say("READY=1")
-
-    def _pause(self, hints: Hints, done: Round, now: float) -> None:
-        """Who looks without finding anything takes breaks that grow, so that a storm costs a part of the time only."""
-        did = bool(done.changes or done.undone or done.problems)
-        self._breaks = 0.0 if did else min(self._breaks + 1.0, _LONGEST_BREAK)
-        self._quiet_until = now + self._breaks * done.seconds if hints.drift else now
-        if done.full:
-            self._look_pace.took(done.seconds, now)
-            interval = self._settings.interval
-            self._agenda.set(Item.LOOK, self._look_pace.due if interval is None else now + interval)
 
     def _follow(self, done: Round) -> None:
         """Hear what is new, and look once more after a change: whatever others did meanwhile is seen then."""
@@ -267,7 +280,7 @@ class Service:
 
     def _ready(self) -> None:
         self._agenda.set(Item.POLL, time.monotonic())
-        self._supervisor.say("READY=1", f"STATUS=watching {' '.join(self._settings.directories)}")
+        self._supervisor.say("READY=1", f"STATUS=watching {' '.join(self._watched)}")
         # What was imported and read stays; only what comes and goes is looked through for garbage.
         gc.collect()
         gc.freeze()

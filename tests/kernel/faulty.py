@@ -36,10 +36,16 @@ class Fault:
     def __init__(self, mode: str, number: int) -> None:
         self.kills = mode == "kill"
         self._number = number
+        self._process = os.getpid()
         self.count = 0
 
     def strikes(self) -> bool:
-        """Count one more; whether this is the one. Does not return if it is and the mode is ``kill``."""
+        """Count one more; whether this is the one. Does not return if it is and the mode is ``kill``.
+
+        What this process forks to outlive it has no fault.
+        """
+        if os.getpid() != self._process:
+            return False
         self.count += 1
         struck = self.count == self._number
         if struck and self.kills:

@@ -6,9 +6,11 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.kernel.talk import Protocol
+
 SERVICES = (80, 81)
 """Every container listens here, for both protocols and families."""
-PROTOCOLS = ("tcp", "udp")
+PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 _NAMES = ("web", "app", "db", "mail", "cache")
 _OPTION = "com.docker.network.bridge."
 
@@ -35,6 +37,8 @@ def random_stack(seed: int) -> Stack:
     networks = {f"net{index}": _network(dice, index, backend) for index in range(dice.randint(1, 4))}
     if backend == "nftables":
         _allow(dice, networks)
+    if dice.random() < 0.3:
+        networks["lan"] = _lan(dice)
     names = _NAMES[: dice.randint(2, 5)]
     containers: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -69,6 +73,22 @@ def _network(dice: random.Random, index: int, backend: str) -> dict[str, Any]:
     }
 
 
+def _lan(dice: random.Random) -> dict[str, Any]:
+    """A macvlan network on the host's own LAN, with or without the host's way into it."""
+    subnets = [{"subnet": "192.0.2.0/24", "ip_range": "192.0.2.128/26", "gateway": "192.0.2.254"}]
+    if dice.random() < 0.5:
+        subnets.append({"subnet": "2001:db8::/64", "ip_range": "2001:db8::8000/113", "gateway": "2001:db8::ffff:1"})
+    mode = dice.choice(["bridge", "bridge", "private"])
+    network = {
+        "driver": "macvlan",
+        "driver_opts": {"parent": "eth0", "macvlan_mode": mode},
+        "ipam": {"config": subnets},
+    }
+    if mode == "bridge" and dice.random() < 0.5:
+        network["host_address"] = "192.0.2.250"
+    return network
+
+
 def _allow(dice: random.Random, networks: dict[str, dict[str, Any]]) -> None:
     keys = sorted(networks)
     for key in keys:
@@ -87,7 +107,9 @@ def _container(
     if mode < 0.08:
         return {"network_mode": "none"}
     if mode < 0.2:
-        opened: list[Any] = [{"port": 7000, "sources": ["192.0.2.2", "2001:db8::2"]}] if dice.random() < 0.3 else ["7000/tcp"]
+        opened: list[Any] = (
+            [{"port": 7000, "sources": ["192.0.2.2", "2001:db8::2"]}] if dice.random() < 0.3 else ["7000/tcp"]
+        )
         return {"network_mode": "host", "open": opened if dice.random() < 0.7 else []}
     if mode < 0.3 and owners:
         return {"network_mode": f"service:{dice.choice(owners)}"}
@@ -96,28 +118,45 @@ def _container(
     if dice.random() < 0.3:
         attached[joined[0]]["gw_priority"] = 1
     container: dict[str, Any] = {"networks": attached}
-    outward = [key for key in joined if not networks[key]["internal"]]
-    if outward:
-        number = 8000 + 100 * len(others)
-        container["ports"] = [_port(dice, number + index) for index in range(dice.randint(0, 3))]
-        if backend == "nftables" and dice.random() < 0.12:
-            container["floating_ip"] = f"192.0.2.{50 + len(others)}"
-        elif backend == "nftables" and dice.random() < 0.12:
-            container["egress_ip"] = "192.0.2.1"
-    routers = [name for name, other in others.items() if _can_route(other, joined[0], networks)]
+    if any(not networks[key].get("internal") and key != "lan" for key in joined):
+        _add_ways_in_and_out(dice, container, len(others), backend)
+    _add_routes(dice, container, others, networks)
+    return container
+
+
+def _add_ways_in_and_out(dice: random.Random, container: dict[str, Any], number: int, backend: str) -> None:
+    first = 8000 + 100 * number
+    container["ports"] = [_port(dice, first + index) for index in range(dice.randint(0, 3))]
+    if backend == "nftables" and dice.random() < 0.12:
+        container["floating_ip"] = f"192.0.2.{50 + number}"
+    elif backend == "nftables" and dice.random() < 0.12:
+        container["egress_ip"] = "192.0.2.1"
+
+
+def _add_routes(
+    dice: random.Random,
+    container: dict[str, Any],
+    others: dict[str, dict[str, Any]],
+    networks: dict[str, dict[str, Any]],
+) -> None:
+    attached = container["networks"]
+    first = next(iter(attached))
+    routers = [name for name, other in others.items() if _can_route(other, first, networks)]
     if routers and dice.random() < 0.2:
-        attached[joined[0]]["gateway"] = f"container:{dice.choice(routers)}"
+        attached[first]["gateway"] = f"container:{dice.choice(routers)}"
         container.pop("floating_ip", None)
         container.pop("egress_ip", None)
     elif dice.random() < 0.15:
         kind = dice.choice(["blackhole", "unreachable", "prohibit"])
-        elsewhere = [f"172.30.{index}.0/24" for index in range(len(networks)) if f"net{index}" not in joined]
-        attached[joined[0]]["routes"] = [{"to": dice.choice(["192.0.2.3/32", *elsewhere]), "type": kind}]
-    return container
+        elsewhere = [f"172.30.{key[-1]}.0/24" for key in networks if key not in {*attached, "lan"}]
+        elsewhere += ["192.0.2.3/32"] * ("lan" not in attached)
+        if elsewhere:
+            attached[first]["routes"] = [{"to": dice.choice(elsewhere), "type": kind}]
 
 
 def _can_route(other: dict[str, Any], network: str, networks: dict[str, dict[str, Any]]) -> bool:
-    icc = networks[network]["driver_opts"].get(f"{_OPTION}enable_icc") != "false"
+    options = networks[network]["driver_opts"]
+    icc = options.get(f"{_OPTION}enable_icc") != "false" and options.get("macvlan_mode") != "private"
     return icc and network in other.get("networks", ())
 
 
@@ -154,7 +193,6 @@ def _drift(dice: random.Random, backend: str) -> list[list[str]]:
         ["sysctl", "-qw", "net.ipv4.ip_forward=0"],
         ["ip", "link", "set", "BRIDGE", "down"],
         ["iptables", "-w", "-F", "FORWARD"],
-        ["iptables", "-w", "-F", "INPUT"],
     ]
     if backend == "nftables":
         choices.append(["nft", "delete", "table", "inet", "netapply"])

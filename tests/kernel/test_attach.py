@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -176,7 +175,7 @@ def test_watch_waits_wires_and_lets_go(host: Host, outside: Machine, namespaces:
 
 def test_of_a_process(host: Host, outside: Machine) -> None:
     process = subprocess.Popen(["unshare", "-n", "sleep", "300"])
-    until(lambda: os.readlink(f"/proc/{process.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "unshared")
+    until(lambda: not Path(f"/proc/{process.pid}/ns/net").samefile("/proc/self/ns/net"), "unshared")
     host.write("manifests/lab.yaml", LAB.replace("netns: blue", f"pid: {process.pid}"))
     watcher = Watcher(host).wait_ready().wait_quiet()
     assert watcher.stack("lab")["state"] == "in sync"

@@ -101,6 +101,15 @@ def test_a_changed_manifest_is_refused_with_what_differs(saved: Host, old: str, 
     assert "hint: look at what has become of it" in said
 
 
+def test_another_manifest_that_the_host_is_like_already_is_refused(host: Host) -> None:
+    """Nothing would be done, but not because the plan is done."""
+    host.write("shop.yaml", SHOP)
+    host.netapply("up", "shop.yaml")
+    host.write("new.yaml", SHOP.replace(CANARY, "c4nary-77aa-90f1"))
+    save(host, "new.yaml")
+    assert "another environment than the plan" in refused(host, "shop.plan", "shop.yaml")
+
+
 def test_what_only_reads_differently_is_no_change(saved: Host) -> None:
     saved.write("shop.yaml", "# reviewed\n" + SHOP.replace("[front, back]", "[back, front]"))
     saved.netapply("up", "shop.plan")

@@ -62,6 +62,11 @@ COMMANDS = [
     ["up", "--dry-run", "shop.yaml"],
     ["up", "shop.yaml"],
     ["schema"],
+    ["snapshot"],
+    *(["plan", "--base", "shop.yaml", "--format", name, "shop.yaml"] for name in ("text", "json", "markdown", "html")),
+    ["plan", "--out", "shop.plan", "shop.yaml"],
+    ["up", "shop.plan"],
+    ["reach", "--matrix", "--format", "json", "-f", "shop.yaml"],
 ]
 PLANS = [
     ["plan", "shop.yaml"],
@@ -127,6 +132,25 @@ def test_a_changed_secret_is_called_changed_and_neither_value_is_shown(shop: Hos
         assert "PASSWORD" in text or "environment" in text
     assert said(shop, *options, "up", "shop.yaml")[0] == 0
     assert said(shop, *options, "down", "shop.yaml")[0] == 0
+
+
+def test_what_is_saved_does_not_hold_it(shop: Host) -> None:
+    """Snapshot, saved plan and its key, of the secret that is there and of the one that is to come."""
+    shop.write("snapshot.json", shop.netapply("snapshot").stdout)
+    shop.write("old.yaml", SHOP)
+    shop.write("shop.yaml", SHOP.replace(f"PASSWORD: {CANARY}", f"PASSWORD: {SECOND}"))
+    against: list[list[str]] = [["--observed", "snapshot.json"], ["--base", "old.yaml"], []]
+    for options in (*against, [*against[0], *against[1]]):
+        for form in ("text", "json", "markdown", "html"):
+            code, text = said(shop, "plan", *options, "--format", form, "shop.yaml")
+            assert code == (0 if options == against[0] else 2), (options, text)
+    assert said(shop, "plan", "--out", "shop.plan", "shop.yaml")[0] == 2
+    shop.write("other.yaml", (shop.folder / "shop.yaml").read_text().replace(SECOND, CANARY))
+    assert said(shop, "up", "shop.plan", "other.yaml")[0] == 1
+    for name in ("snapshot.json", "shop.plan", "shop.plan.key"):
+        assert found_in((shop.folder / name).read_text()) == [], name
+    assert said(shop, "up", "--confirm", "60", "shop.plan")[0] == 0
+    assert said(shop, "confirm")[0] == 0
 
 
 def test_the_first_plan_and_its_up_do_not_show_it(host: Host) -> None:

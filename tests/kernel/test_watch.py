@@ -52,6 +52,17 @@ def test_own_changes_cause_no_loop(watcher: Watcher) -> None:
     assert watcher.rounds() == before
 
 
+def test_a_command_that_is_taken_out_causes_no_loop(host: Host) -> None:
+    host.write("manifests/a.yaml", "containers: {one: {network_mode: none, command: [sleep, '300']}}\n")
+    watcher = Watcher(host).wait_ready().wait_quiet()
+    host.write("manifests/a.yaml", SMALL)
+    until(lambda: host.ps()[0]["pid"] is None, "the command went")
+    watcher.wait_quiet()
+    before = watcher.rounds()
+    time.sleep(1)
+    assert watcher.rounds() == before
+
+
 def test_a_second_watcher_says_so(watcher: Watcher, host: Host) -> None:
     done = host.netapply("watch", "manifests", check=False)
     assert done.returncode == 1

@@ -28,15 +28,21 @@ class Watcher:
     """``netapply watch`` over ``directory`` of the host's folder; killed at the end of the test."""
 
     def __init__(
-        self, host: Host, *options: str, directory: str = "manifests", environment: dict[str, str] | None = None
+        self,
+        host: Host,
+        *options: str,
+        directory: str = "manifests",
+        environment: dict[str, str] | None = None,
+        beforehand: str = "",
     ) -> None:
+        """``beforehand`` is Python code that runs in the watcher's process before it begins."""
         self.host = host
         self.folder = host.folder / directory
         self.folder.mkdir(exist_ok=True)
         self.log_path = host.folder / f"watch-{time.monotonic_ns()}.log"
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
-                host.command("--log-format", "json", "-v", "watch", directory, *options),
+                _command(host, beforehand, "--log-format", "json", "-v", "watch", directory, *options),
                 cwd=host.folder,
                 env=host.environment() | (environment or {}),
                 stdin=subprocess.DEVNULL,
@@ -90,6 +96,14 @@ class Watcher:
     def _end(self) -> None:
         self.process.kill()
         self.process.wait(10)
+
+
+def _command(host: Host, beforehand: str, *arguments: str) -> list[str]:
+    command = host.command(*arguments)
+    if not beforehand:
+        return command
+    code = f"import sys\n{beforehand}\nfrom reconciler.cli.main import run\nsys.exit(run(sys.argv[1:]))"
+    return [command[0], "-c", code, *command[3:]]
 
 
 def pins(host: Host) -> set[str]:

@@ -1,0 +1,48 @@
+"""What the watcher was asked to do, and what it notes of its stacks and its rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler.errors import Problem
+from reconciler.plan.change import Change
+from reconciler.watch.backoff import Backoff, Fight
+
+PRUNE_AFTER = 1.0
+"""Seconds that a manifest must be gone before its stack goes: a checkout takes files away and puts them back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the watcher was asked to behave."""
+
+    prune: bool = True
+    allow_empty: bool = False
+    adopt: bool = False
+    host_rule: bool = True
+    prune_after: float = PRUNE_AFTER
+
+
+@dataclass(slots=True)
+class StackRecord:
+    """What is known of one watched stack, for ``status``. Times are seconds since the epoch."""
+
+    error: tuple[Problem, ...] = ()
+    error_time: float = 0.0
+    applied_time: float = 0.0
+    healed: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(1.0, 60.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one reconcile did; ``healed`` of the changes put back what somebody else had changed."""
+
+    changes: tuple[Change, ...] = ()
+    undone: int = 0
+    problems: tuple[Problem, ...] = ()
+    healed: int = 0
+    fights: tuple[Fight, ...] = ()
+    full: bool = False
+    busy: bool = False
+    seconds: float = 0.0

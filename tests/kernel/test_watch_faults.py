@@ -1,0 +1,147 @@
+"""`netapply watch` when the machine fails it: said once, tried again later and later, and never in a circle."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.lab import Host
+from tests.kernel.watching import Watcher, pins, until
+
+SMALL = "containers: {one: {network_mode: none}}\n"
+COMMAND = "containers: {one: {network_mode: none, command: [sleep, '300']}}\n"
+PORT = "containers: {web: {ports: ['8080:80']}}\n"
+_SHARE = 0.25
+"""Of a processor that a watcher may use while something fails; in a circle it would be all of one."""
+
+
+@contextmanager
+def little_work(watcher: Watcher, seconds: float) -> Iterator[None]:
+    """For so long, and what is done within, the watcher takes next to no processor time."""
+    began, before = time.monotonic(), _seconds(watcher)
+    yield
+    time.sleep(max(0.0, began + seconds - time.monotonic()))
+    assert watcher.process.poll() is None
+    assert (_seconds(watcher) - before) / (time.monotonic() - began) < _SHARE
+    assert not watcher.lines("internal error")
+
+
+def _seconds(watcher: Watcher) -> float:
+    fields = Path(f"/proc/{watcher.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def mounted(*arguments: str) -> Iterator[None]:
+    """In the mount namespace of the tests."""
+    subprocess.run(["mount", *arguments], check=True, timeout=10)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", arguments[-1]], check=True, timeout=10)
+
+
+def test_a_full_disk(host: Host) -> None:
+    Path("/run/netapply").mkdir(mode=0o700)
+    with mounted("-t", "tmpfs", "-o", "size=600k,mode=700", "none", "/run/netapply"):
+        host.write("manifests/a.yaml", SMALL)
+        watcher = Watcher(host).wait_ready().wait_quiet()
+        full = Path("/run/netapply/full")
+        with full.open("wb", buffering=0) as file:
+            for size in (4096, 1):
+                try:
+                    while True:
+                        file.write(bytes(size))
+                except OSError:
+                    continue
+        with little_work(watcher, 4):
+            host.write("manifests/b.yaml", COMMAND)
+            until(lambda: watcher.lines("failed"), "reported")
+            assert "No space left" in str(watcher.lines("failed")[0])
+        assert "No space left" in watcher.stack("b")["reason"]
+        assert 2 <= len({line["timestamp"] for line in watcher.lines("failed")}) <= 6
+        assert "a.one" in pins(host)
+        full.unlink()
+        until(lambda: watcher.stack("b")["state"] == "in sync", "tried again")
+        host.netapply("down", "-p", "a", "-p", "b", check=False)
+        watcher.stop()
+
+
+def test_a_runtime_that_hangs(host: Host, tmp_path: Path) -> None:
+    fake = tmp_path / "crun"
+    fake.write_text("#!/bin/sh\nexec sleep 300\n")
+    fake.chmod(0o755)
+    limit = "from reconciler.kernel import runtime_start; runtime_start.START_SECONDS = 1.0"
+    place = subprocess.run(["sh", "-c", "command -v crun"], check=True, capture_output=True, text=True).stdout.strip()
+    host.write("manifests/b.yaml", SMALL)
+    watcher = Watcher(host, beforehand=limit).wait_ready().wait_quiet()
+    with mounted("--bind", str(fake), place), little_work(watcher, 6):
+        host.write("manifests/a.yaml", COMMAND)
+        until(lambda: watcher.lines("failed"), "reported")
+        # It does not have the watcher's whole time.
+        host.write("manifests/c.yaml", SMALL)
+        until(lambda: "c.one" in pins(host), "the others go on", 5)
+    assert watcher.stack("a")["state"] == "out of sync"
+    assert len({line["timestamp"] for line in watcher.lines("failed")}) <= 4
+    watcher.process.send_signal(signal.SIGHUP)
+    until(lambda: watcher.stack("a")["state"] == "in sync", "mended")
+
+
+def test_nftables_refuses(host: Host) -> None:
+    host.write("manifests/a.yaml", PORT)
+    watcher = Watcher(host).wait_ready().wait_quiet()
+    # While its owner lives nobody else may change such a table (nft(8)); it goes with it.
+    code = "delete table inet netapply; add table inet netapply { flags owner; }"
+    inside = ["nsenter", f"--net={host.path}", "nft", "-i"]
+    with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as owner:
+        assert owner.stdin
+        owner.stdin.write(f"{code}\n")
+        owner.stdin.flush()
+        with little_work(watcher, 4):
+            until(lambda: watcher.lines("failed"), "reported")
+        assert watcher.stack("a")["state"] == "out of sync"
+        assert len({line["timestamp"] for line in watcher.lines("failed")}) <= 8
+    until(lambda: "8080" in host.run(["nft", "list", "ruleset"]).stdout, "healed")
+    until(lambda: host.netapply("status", check=False).returncode == 0, "in sync")
+
+
+def test_a_lock_that_somebody_keeps(host: Host) -> None:
+    host.write("manifests/a.yaml", SMALL)
+    said = "from reconciler.watch import rests; rests.BUSY_WARNING = 1.0"
+    watcher = Watcher(host, beforehand=said).wait_ready().wait_quiet()
+    with next(Path("/run/netapply").glob("*/lock")).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with little_work(watcher, 4):
+            host.write("manifests/b.yaml", SMALL)
+        assert len(watcher.lines("another netapply holds the host's lock")) == 1
+    until(lambda: "b.one" in pins(host), "applied", 3)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_memory_is_flat_over_ten_thousand_reconciles(host: Host) -> None:
+    host.write("manifests/a.yaml", PORT)
+    watcher = Watcher(host).wait_ready().wait_quiet()
+    sizes: dict[int, int] = {}
+    while (rounds := watcher.status()["reconciles"]) < 10_000:
+        for step in (2_000, 6_000):
+            if rounds >= step:
+                sizes.setdefault(step, _memory(watcher))
+        host.write("manifests/a.yaml", PORT.replace("8080", str(8080 + rounds % 7)))
+        for _ in range(200):
+            watcher.process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)
+    sizes[10_000] = _memory(watcher)
+    assert sizes[10_000] - sizes[2_000] < 2000, f"kilobytes after so many reconciles: {sizes}"
+
+
+def _memory(watcher: Watcher) -> int:
+    return int(Path(f"/proc/{watcher.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])

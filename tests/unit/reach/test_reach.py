@@ -1,0 +1,253 @@
+"""``reach``: what it says of a stack, and of one of which a part is missing. The kernel's word: tests/kernel/test_reach.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.desired.assumed import assumed_facts
+from reconciler.desired.build import Scope, desired
+from reconciler.errors import NetapplyError
+from reconciler.firewall.policy import FirewallBase, HostAccept
+from reconciler.library import load_manifest
+from reconciler.observation import Observation
+from reconciler.reach.matrix import Cell, matrix, matrix_difference
+from reconciler.reach.reaching import Reacher, reach
+from reconciler.reach.verdict import Verdict
+from reconciler.resources.bridge import Bridge
+from reconciler.resources.endpoint import Endpoint
+from reconciler.resources.sysctl import Sysctl
+from reconciler.state import Resource, State
+
+STACK = """\
+name: shop
+networks:
+  front: {enable_ipv6: true, allow: [{network: open, ports: [80/tcp]}]}
+  back: {internal: true}
+  apart: {driver_opts: {com.docker.network.bridge.enable_icc: "false"}}
+  open: {driver_opts: {com.docker.network.bridge.gateway_mode_ipv4: nat-unprotected}}
+  direct: {driver_opts: {com.docker.network.bridge.gateway_mode_ipv4: routed}}
+  lan: {driver: macvlan, driver_opts: {parent: eth9}, ipam: {config: [{subnet: 198.51.100.0/24}]}}
+containers:
+  web: {networks: [front, back], ports: ["8080:80", "127.0.0.1:8081:81"]}
+  app: {networks: [front], ports: [{target: 80, published: 8090, sources: [192.0.2.7]}]}
+  db: {networks: [back]}
+  a1: {networks: [apart], ports: ["9000:90"]}
+  a2: {networks: [apart]}
+  o1: {networks: [open]}
+  r1: {networks: [direct], ports: ["80"]}
+  side: {network_mode: "service:web"}
+  alone: {network_mode: none}
+  hostly: {network_mode: host, open: [{port: 7000, sources: [192.0.2.0/25]}]}
+  vpn: {networks: [front, open]}
+  client: {networks: {front: {gateway: "container:vpn"}}, ports: ["8100:80"]}
+  m1: {networks: [lan]}
+  m2: {networks: [lan]}
+  lost: {networks: {front: {routes: [{to: 192.0.2.0/24, type: blackhole}]}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def observation(tmp_path_factory: pytest.TempPathFactory) -> Observation:
+    """What ``STACK`` makes of an empty host."""
+    return made(tmp_path_factory.mktemp("reach") / "stack.yaml", STACK)
+
+
+def made(path: Path, text: str) -> Observation:
+    path.write_text(text)
+    manifest = load_manifest(path)
+    facts = assumed_facts([manifest])
+    return Observation(desired(Scope(frozenset({manifest.stack}), (manifest,)), Observation(State(), facts)), facts)
+
+
+def ask(observation: Observation, question: str) -> Verdict:
+    origin, target = question.split()
+    to, _, port = target.rpartition(":")
+    number, _, protocol = port.partition("/")
+    return reach(observation.state, observation.facts, origin, to, int(number), protocol or "tcp")
+
+
+def without(observation: Observation, unwanted: Callable[[Resource], bool], **facts: Any) -> Observation:
+    state = observation.state.where(lambda resource: not unwanted(resource))
+    return Observation(state, replace(observation.facts, **facts))
+
+
+@pytest.mark.founding("S1-28", "S1-50")
+@pytest.mark.parametrize(
+    ("question", "cause"),
+    [
+        ("web db:5432", "container db"),
+        ("db web:80", "container web"),
+        ("app web:80", "container web"),
+        ("side db:80", "container db"),
+        ("side web:80", "over lo"),
+        ("web side:80", "over lo"),
+        ("outside host:8080", "container web"),
+        ("host host:8080", "container web"),
+        ("host host:8081", "container web"),
+        ("web host:8080", "container web"),
+        ("app host:8080/tcp", "container web"),
+        ("a1 host:8080", "container web"),
+        ("a2 host:9000", "container a1"),
+        ("192.0.2.7 host:8090", "container app"),
+        ("host host:8090", "container app"),
+        ("host db:80", "container db"),
+        ("web host:22", "host"),
+        ("db 192.0.2.1:22", None),
+        ("web outside:443", "outside"),
+        ("app o1:80", "container o1"),
+        ("outside o1:80", "container o1"),
+        ("outside r1:80", "container r1"),
+        ("outside hostly:7000", "only the host's filter INPUT is passed, no translation and no bridge"),
+        ("client outside:80", "outside"),
+        ("host host:8100", "container client"),
+        ("m1 m2:80", "container m2"),
+        ("outside m1:80", "container m1"),
+        ("m1 host:22", None),
+        ("db outside:80", None),
+    ],
+)
+def test_yes_and_who_has_it_in_the_end(observation: Observation, question: str, cause: str | None) -> None:
+    verdict = ask(observation, question)
+    assert verdict.reachable == (cause is not None), verdict
+    assert cause is None or cause in str(verdict.cause)
+
+
+@pytest.mark.founding("S1-50")
+@pytest.mark.parametrize(
+    ("question", "at", "what", "line"),
+    [
+        ("a1 a2:80", "network shop_apart", "kept apart (icc off)", 5),
+        ("a1 web:80", "host", "addresses of network front are not reached from elsewhere (gateway mode nat)", 3),
+        ("outside web:80", "host", "addresses of network front are not reached from elsewhere (gateway mode nat)", 3),
+        ("o1 db:80", "host", "network back is internal", 4),
+        ("db outside:80", "container db", "no route to", 12),
+        ("alone web:80", "container alone", "only its own loopback", 18),
+        ("web alone:80", "alone", "no address that could be asked", 18),
+        ("outside host:8081", "host", "published at 127.0.0.1 only", 10),
+        ("outside host:8090", "host", "published from 192.0.2.7/32 only, not for 192.0.2.254", 11),
+        ("outside r1:81", "host", "is not published, and network direct has gateway mode routed", 7),
+        ("outside host:8100", "container vpn", "the answer is lost: drop, it belongs to no connection", 21),
+        ("m1 host:22", "container m1", "is sent to the LAN's router", None),
+        ("lost 192.0.2.9:80", "container lost", "blackhole route to 192.0.2.0/24", 24),
+        ("web 172.20.229.99:80", "container web", "nobody on the network shop_front has the address", 10),
+    ],
+)
+def test_no_names_the_cause_and_the_line(
+    observation: Observation, question: str, at: str, what: str, line: int | None
+) -> None:
+    verdict = ask(observation, question)
+    cause = verdict.cause
+    assert not verdict.reachable
+    assert cause.at == at, verdict
+    assert what in cause.what
+    assert (cause.source.line if cause.source else None) == line
+
+
+@pytest.mark.founding("S1-28")
+def test_the_missing_piece_is_named(observation: Observation) -> None:
+    """S1-28."""
+    still = without(observation, lambda each: isinstance(each, Sysctl) and not each.namespace)
+    verdict = ask(still, "outside host:8080")
+    assert not verdict.reachable
+    assert str(verdict.cause) == "host: does not forward: sysctl net.ipv4.ip_forward = 1 is missing"
+
+    flushed = without(observation, lambda each: isinstance(each, FirewallBase))
+    assert ask(flushed, "outside host:8080").answered_by == ""
+    assert ask(flushed, "a1 web:80").reachable
+    assert "firewall table is missing" in ask(flushed, "a1 web:80").path[-2].what
+
+    down = State(replace(each, up=False) if isinstance(each, Bridge) else each for each in observation.state)
+    assert "is down" in ask(Observation(down, observation.facts), "web app:80").cause.what
+
+    loose = State(replace(each, bridge="") if isinstance(each, Endpoint) else each for each in observation.state)
+    assert "is on no bridge" in ask(Observation(loose, observation.facts), "web app:80").cause.what
+
+
+@pytest.mark.founding("S1-28", "S2-11")
+def test_the_hosts_own_firewall_is_named_with_the_rule_that_is_missing(observation: Observation) -> None:
+    """S1-28, S2-11."""
+    forward = HostAccept("nft", "inet", "filter", "FORWARD")
+    incoming = HostAccept("iptables-nft", "ip", "filter", "INPUT", hook="input")
+    closed = without(observation, lambda _: False, wanted_accepts=(forward, incoming))
+    dropped = ask(closed, "outside host:8080")
+    assert not dropped.reachable
+    assert "chain FORWARD of inet filter (nft) drops it" in dropped.cause.what
+    opened = ask(closed, "192.0.2.7 hostly:7000")
+    assert "netapply's rule that accepts its mark is missing there" in opened.cause.what
+    assert opened.cause.source is not None
+    assert opened.cause.source.line == 19
+    other = ask(closed, "192.0.2.7 hostly:7001")
+    assert "chain INPUT of ip filter" in other.cause.what
+    assert "nothing opens" in other.cause.what
+
+    ruled = Observation(State((*closed.state, forward, incoming)), closed.facts)
+    assert ask(ruled, "outside host:8080").reachable
+    assert ask(ruled, "192.0.2.7 hostly:7000").reachable
+    assert not ask(ruled, "192.0.2.200 hostly:7000").reachable
+    without_effect = Observation(State((*closed.state, replace(forward, mark=0))), closed.facts)
+    assert not ask(without_effect, "outside host:8080").reachable
+
+
+@pytest.mark.founding("S2-26")
+def test_host_mode_passes_the_hosts_input_and_nothing_else(observation: Observation) -> None:
+    """S2-26."""
+    verdict = ask(observation, "outside hostly:80")
+    assert [hop.at for hop in verdict.path] == ["outside", "host"]
+    assert "only the host's filter INPUT is passed, no translation and no bridge" in verdict.cause.what
+
+
+def test_the_way_is_told_hop_by_hop_with_the_lines_behind_it(observation: Observation) -> None:
+    path = ask(observation, "a1 host:8080").path
+    assert [hop.at for hop in path] == ["container a1", "host", "host", "host", "container web"]
+    assert [hop.source.line if hop.source else None for hop in path] == [13, 10, 3, None, None]
+    assert "default route" in path[0].what
+    assert "publish 8080/tcp -> web:80" in path[1].what
+
+
+def test_names_that_nobody_has_are_errors(observation: Observation) -> None:
+    with pytest.raises(NetapplyError, match="there is no container wbe"):
+        ask(observation, "wbe db:80")
+    with pytest.raises(NetapplyError, match="there is no container dbb"):
+        ask(observation, "web dbb:80")
+
+
+def test_the_matrix_says_what_reach_says(observation: Observation) -> None:
+    reacher = Reacher(observation.state, observation.facts)
+    found = matrix(observation.state, observation.facts, {"shop/db": [(5432, "tcp")]})
+    assert len(found) > 200
+    assert found[Cell("shop/web", "shop/db", (5432, "tcp"))]
+    for cell, reachable in found.items():
+        number, protocol = cell.port or (9, "tcp")
+        verdict = reacher.reach(cell.origin, cell.target, number, protocol)
+        assert verdict.reachable == reachable, (cell, verdict)
+
+
+def test_what_a_change_opens_and_closes(tmp_path: Path, observation: Observation) -> None:
+    changed = STACK.replace('"8080:80", ', '"8085:80", ').replace("back: {internal: true}", "back: {}")
+    after = made(tmp_path / "stack.yaml", changed)
+    old, new = (matrix(each.state, each.facts) for each in (observation, after))
+    difference = matrix_difference(old, new)
+    assert "outside -> host:8085/tcp" in map(str, difference.opened)
+    assert "outside -> host:8080/tcp" in map(str, difference.closed)
+    assert not matrix_difference(new, new)
+
+
+def test_the_matrix_of_a_hundred_containers_takes_less_than_a_second(tmp_path: Path) -> None:
+    networks = "".join(f"  n{index}: {{enable_ipv6: true}}\n" for index in range(8))
+    containers = "".join(
+        f'  c{index}: {{networks: [n{index % 8}, n{(index + 1) % 8}], ports: ["{8000 + index}:80"], expose: ["90"]}}\n'
+        for index in range(100)
+    )
+    large = made(tmp_path / "stack.yaml", f"name: shop\nnetworks:\n{networks}containers:\n{containers}")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert len(matrix(large.state, large.facts)) > 100 * 100
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.0
