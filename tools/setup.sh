@@ -33,30 +33,41 @@ need crun command -v crun
 need conntrack command -v conntrack
 need util-linux command -v nsenter
 need procps command -v sysctl
-# Pages of plans and graphs are opened in it (tests/browser), and the recipes for pull requests need a repository.
-need chromium-headless-shell browser
+# The recipes for pull requests, and watch --git, need a repository.
 need git command -v git
-# What names are answered faster than, in make bench.
-need dnsmasq-base command -v dnsmasq
 # The benchmark's floor and python-iptables are compiled here.
 need gcc command -v cc
 need libc6-dev c_library
 need python3-dev header
 
-if [ -n "$missing" ]; then
-    if ! command -v apt-get >/dev/null 2>&1; then
-        echo "setup: missing, and there is no apt-get to install it (Debian's names):$missing" >&2
-        exit 1
-    fi
-    echo "setup: installing$missing"
+# What the rest can do without: the browser that pages of plans and graphs are opened in (tests/browser, which say
+# that they were left out), and what make bench compares names with. Not every distribution has them.
+helpful=''
+browser >/dev/null || helpful="$helpful chromium-headless-shell"
+command -v dnsmasq >/dev/null 2>&1 || helpful="$helpful dnsmasq-base"
+
+install_packages() { # install_packages PACKAGE...
+    # shellcheck disable=SC2086  # a command that may be empty
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$log" 2>&1 </dev/null
+}
+fail() { cat "$log" >&2; echo "setup: failed: $*" >&2; exit 1; }
+
+if [ -n "$missing$helpful" ] && command -v apt-get >/dev/null 2>&1; then
+    echo "setup: installing$missing$helpful"
     log=$(mktemp)
-    quietly() { "$@" >"$log" 2>&1 </dev/null || { cat "$log" >&2; echo "setup: failed: $*" >&2; exit 1; }; }
-    # shellcheck disable=SC2086  # a command that may be empty, and a list of package names
-    {
-        quietly $sudo env DEBIAN_FRONTEND=noninteractive apt-get update
-        quietly $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
-    }
+    # shellcheck disable=SC2086  # as above
+    if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get update >"$log" 2>&1 </dev/null; then
+        [ -z "$missing" ] || fail apt-get update
+    fi
+    # shellcheck disable=SC2086  # a list of package names
+    [ -z "$missing" ] || install_packages $missing || fail apt-get install $missing
+    for package in $helpful; do
+        install_packages "$package" || echo "setup: without $package, which cannot be installed here" >&2
+    done
     rm -f "$log"
+elif [ -n "$missing" ]; then
+    echo "setup: missing, and there is no apt-get to install it (Debian's names):$missing" >&2
+    exit 1
 fi
 
 # A folder that an interrupted run left behind has no pip and is made afresh.

@@ -40,11 +40,16 @@ _SETTLES = 5.0
 _SIZE = (1200, 900)
 
 
+def installed() -> str | None:
+    """The program, where one is installed."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 class Chromium:
     """The browser process; it is killed at the end."""
 
     def __init__(self) -> None:
-        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        program = installed()
         assert program, f"none of {', '.join(PROGRAMS)} is installed: tools/setup.sh installs the first"
         self._folder = tempfile.mkdtemp(prefix="netapply-browser-")
         self._numbers = 0
