@@ -34,7 +34,7 @@ TimeoutStartSec=300
 # Containers' commands and the host's agent are started by the watcher and live on without it.
 KillMode=process
 LimitNOFILE=65536
-# No mount namespace of its own (ProtectSystem=, PrivateTmp=): namespaces pinned there would be seen by nobody else.
+{state}# No mount namespace of its own (ProtectSystem=, PrivateTmp=): namespaces pinned there would be seen by nobody else.
 NoNewPrivileges=no
 UMask=0077
 
@@ -42,15 +42,23 @@ UMask=0077
 WantedBy=multi-user.target
 """
 
+_STATE = """\
+# Where the repository's last good commit stands, also after a reboot.
+StateDirectory=netapply
+StateDirectoryMode=0700
+"""
+
 
 @click.command("install-service")
-@click.argument("directories", nargs=-1, required=True, metavar="DIR...")
+@click.argument("directories", nargs=-1, metavar="DIR...")
 @click.option(
     "--option", "extra", multiple=True, metavar="OPTION", help="Pass this to watch, e.g. --option=--no-prune."
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the unit instead of installing it.")
 def command(directories: tuple[str, ...], extra: tuple[str, ...], *, only_print: bool) -> int:
-    """Install and start a systemd service that keeps this host like the manifests in DIR."""
+    """Install and start a systemd service that keeps this host like the manifests in DIR, or of --option=--git=URL."""
+    if not directories and not _follows_git(extra):
+        raise click.UsageError("name a directory of manifests, or a repository with --option=--git=URL")
     paths = [str(Path(directory).absolute()) for directory in directories]
     unit = unit_text(paths, extra)
     if only_print:
@@ -79,7 +87,13 @@ def unit_text(paths: list[str], extra: tuple[str, ...] = ()) -> str:
     # The interpreter that runs now has what is needed; a command's name may lead elsewhere tomorrow.
     words = [sys.executable, "-P", "-s", "-m", "reconciler", "--log-format", "json", "watch", *extra, *paths]
     command_line = " ".join(_quoted(word) for word in words)
-    return _UNIT.format(directories=" ".join(path.replace("%", "%%") for path in paths), command=command_line)
+    watched = " ".join(path.replace("%", "%%") for path in paths) or "a git repository"
+    state = _STATE if _follows_git(extra) else ""
+    return _UNIT.format(directories=watched, command=command_line, state=state)
+
+
+def _follows_git(extra: tuple[str, ...]) -> bool:
+    return any(option == "--git" or option.startswith("--git=") for option in extra)
 
 
 def _quoted(word: str) -> str:

@@ -26,10 +26,14 @@ def wants_default_bridge(manifests: Sequence[Manifest], known: Known) -> bool:
     """Whether a container of this run, or one of another stack, stands on it."""
     asked = any(container.network_mode == NAME for manifest in manifests for container in manifest.containers)
     joined = any(network.external and network.name == NAME for manifest in manifests for network in manifest.networks)
-    return asked or joined or any(
-        endpoint.network_name == NAME and endpoint.owner not in known.scope
-        for endpoints in known.endpoints.values()
-        for endpoint in endpoints
+    return (
+        asked
+        or joined
+        or any(
+            endpoint.network_name == NAME and endpoint.owner not in known.scope
+            for endpoints in known.endpoints.values()
+            for endpoint in endpoints
+        )
     )
 
 

@@ -97,7 +97,9 @@ def check_in_use(used: Mapping[str, str], known: Known, problems: list[Problem])
             members.setdefault(namespace, []).append(container)
     for namespace, containers in sorted(members.items()):
         message = f"the network namespace of {namespace} is in use by {', '.join(sorted(containers))}"
-        problems.append(Problem(message, hint="take those containers down first, or name their manifests in the same run"))
+        problems.append(
+            Problem(message, hint="take those containers down first, or name their manifests in the same run")
+        )
 
 
 def members_of(namespace: str, used: Mapping[str, str], known: Known) -> Iterable[str]:

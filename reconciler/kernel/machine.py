@@ -6,7 +6,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import agent_control, agent_data, attached, container_files, homes, host_addresses, host_files, jobs, joiners, listeners, namespaces, observe, observe_links, observe_sub_interfaces, resolver, runtime, strays
+from reconciler.kernel import (
+    agent_control,
+    agent_data,
+    attached,
+    container_files,
+    homes,
+    host_addresses,
+    host_files,
+    jobs,
+    joiners,
+    listeners,
+    namespaces,
+    observe,
+    observe_links,
+    observe_sub_interfaces,
+    resolver,
+    runtime,
+    strays,
+)
 from reconciler.kernel.agent_control import AgentStatus
 from reconciler.kernel.execute import Executor, inverse
 from reconciler.kernel.firewall import Firewall

@@ -71,7 +71,9 @@ class RouteSocket:
     def link(self, link_index: int) -> decode.LinkRecord:
         """One link. Raises OSError where there is none."""
         self._sequence += 1
-        header = struct.pack("=BxHiII", 0, 0, link_index, 0, 0) + struct.pack("=HHI", 8, c.IFLA_EXT_MASK, c.RTEXT_FILTER_SKIP_STATS)
+        header = struct.pack("=BxHiII", 0, 0, link_index, 0, 0) + struct.pack(
+            "=HHI", 8, c.IFLA_EXT_MASK, c.RTEXT_FILTER_SKIP_STATS
+        )
         self._socket.send(message(c.RTM_GETLINK, c.NLM_F_REQUEST, self._sequence, header))
         data = self._socket.recv(1 << 16)
         kind, _, _, start, end = next(decode.messages(data))

@@ -40,9 +40,7 @@ class Sight:
     links: HostLinks
 
 
-def look_at_links(
-    host: Host, only: frozenset[str] | None = None, homes: Mapping[str, str] | None = None
-) -> Sight:
+def look_at_links(host: Host, only: frozenset[str] | None = None, homes: Mapping[str, str] | None = None) -> Sight:
     """Namespaces, links, addresses, routes and settings; of the sandboxes in ``only``, where given.
 
     ``homes`` are paths of the namespaces of running commands, by the sandbox that it should be: there a sandbox is

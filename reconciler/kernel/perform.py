@@ -8,7 +8,22 @@ from pathlib import Path
 
 from reconciler import actions as a
 from reconciler.errors import NetapplyError
-from reconciler.kernel import address_claim, agent_control, announce, attached, container_files, jobs, joiners, namespaces, resolver, router_rules, runtime, sandbox, strays, sysctl
+from reconciler.kernel import (
+    address_claim,
+    agent_control,
+    announce,
+    attached,
+    container_files,
+    jobs,
+    joiners,
+    namespaces,
+    resolver,
+    router_rules,
+    runtime,
+    sandbox,
+    strays,
+    sysctl,
+)
 from reconciler.kernel.host import Host
 from reconciler.kernel.sockets import NamespaceSockets
 from reconciler.plan.change import Change
@@ -32,15 +47,31 @@ class Performer:
 
     def perform(self, action: a.Action) -> None:
         """Perform one action that is neither a netlink request, nor the firewall's, nor a command's."""
+        parts = (self._on_namespaces, self._on_containers, self._on_settings, self._on_addresses, self._on_agent)
+        if not any(part(action) for part in parts):
+            message = f"no performer for {action}"
+            raise TypeError(message)
+
+    def _on_namespaces(self, action: a.Action) -> bool:
         match action:
-            case a.MakeNamespace() | a.ConfigureNamespace() | a.RemoveNamespace():
-                self._perform_on_namespace(action)
+            case a.MakeNamespace(namespace, label, ipv6):
+                sandbox.make(self.host, self.sockets, namespace, label, ipv6=ipv6)
+            case a.ConfigureNamespace(namespace, label, switch):
+                sandbox.configure(self.host, self.sockets, namespace, label, ipv6=switch)
+            case a.RemoveNamespace(namespace):
+                self._remove_namespace(namespace)
             case a.PinNamespace(namespace, where):
                 sandbox.pin_again(self.host, self.sockets, namespace, Path(where))
             case a.AttachNamespace(container, path, origin):
                 attached.attach(self.host, self.sockets, container, path, origin)
             case a.DetachNamespace(container):
                 attached.detach(self.host, self.sockets, container)
+            case _:
+                return False
+        return True
+
+    def _on_containers(self, action: a.Action) -> bool:
+        match action:
             case a.JoinNamespace(container, namespace, origin):
                 joiners.join(self.host, container, namespace, origin)
                 if namespace and not namespace.startswith(FOREIGN):
@@ -48,10 +79,6 @@ class Performer:
             case a.LeaveNamespace(container):
                 joiners.leave(self.host, container)
                 container_files.unlead(self.host, container)
-            case a.AwaitEnd(container):
-                jobs.await_end(self.host.run, container, wanted=True)
-            case a.ForgetEnd(container):
-                jobs.await_end(self.host.run, container, wanted=False)
             case a.RecordEndedJob(container, definition, exit_code):
                 jobs.record(self.host.run, container, definition, exit_code)
             case a.ForgetEndedJob(container):
@@ -60,6 +87,12 @@ class Performer:
                 container_files.write(self.host, container, file_name, text)
             case a.RemoveContainerFile(container, file_name):
                 container_files.remove(self.host, container, file_name)
+            case _:
+                return False
+        return True
+
+    def _on_settings(self, action: a.Action) -> bool:
+        match action:
             case a.WriteLinkSysctl(interface, sysctl_class, name, value):
                 sysctl.write_if_present(f"{sysctl_class}/{interface}/{name}", value)
             case a.WriteSysctl(namespace, name, value):
@@ -70,10 +103,22 @@ class Performer:
                 self._inside(namespace, router_rules.write)
             case a.RemoveRouterRules(namespace):
                 self._inside(namespace, router_rules.remove)
+            case _:
+                return False
+        return True
+
+    def _on_addresses(self, action: a.Action) -> bool:
+        match action:
             case a.ClaimAddress(interface, address):
                 address_claim.claim(interface, address)
             case a.AnnounceAddress(namespace, interface, address):
                 self._inside(namespace, lambda: announce.announce(interface, address))
+            case _:
+                return False
+        return True
+
+    def _on_agent(self, action: a.Action) -> bool:
+        match action:
             case a.StartAgent():
                 strays.end_agents(self.host.run)
                 agent_control.start(self.host.run)
@@ -82,18 +127,13 @@ class Performer:
                 strays.end_agents(self.host.run)
             case a.HoldPorts(stack, pins):
                 agent_control.load(self.host.run, stack, pins)
+            case a.AwaitEnd(container):
+                jobs.await_end(self.host.run, container, wanted=True)
+            case a.ForgetEnd(container):
+                jobs.await_end(self.host.run, container, wanted=False)
             case _:
-                message = f"no performer for {action}"
-                raise TypeError(message)
-
-    def _perform_on_namespace(self, action: a.MakeNamespace | a.ConfigureNamespace | a.RemoveNamespace) -> None:
-        match action:
-            case a.MakeNamespace(namespace, label, ipv6):
-                sandbox.make(self.host, self.sockets, namespace, label, ipv6=ipv6)
-            case a.ConfigureNamespace(namespace, label, switch):
-                sandbox.configure(self.host, self.sockets, namespace, label, ipv6=switch)
-            case a.RemoveNamespace(namespace):
-                self._remove_namespace(namespace)
+                return False
+        return True
 
     def start_processes(self, starts: Sequence[a.StartProcess]) -> dict[str, NetapplyError]:
         """Start commands together; the failures, by container."""

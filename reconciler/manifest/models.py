@@ -108,7 +108,9 @@ class ContainerPart(Part):
     network_mode: Text | None = key("none, host, bridge, service:NAME or container:NAME.", "service:web")
     attach: Attach | None = key("A network namespace that another program made, to be wired.", {"netns": "lab"})
     mac_address: Text | None = key("The MAC address on the network joined first.", "02:42:ac:1c:00:0a")
-    publish_all: Flag | None = key("Publish every exposed port, each on a host port of netapply's choice.", example=True, default=False)
+    publish_all: Flag | None = key(
+        "Publish every exposed port, each on a host port of netapply's choice.", example=True, default=False
+    )
     ports: list[Port] | None = key("Ports to publish on the host.", ["8080:80", "127.0.0.1:53:53/udp"], [])
     open: list[Open] | None = key("In host mode: ports that the host's firewall lets in.", ["80/tcp"], [])
     listen: list[Listens] | None = key("Where the process listens, in a shared namespace.", ["192.0.2.1:80"], [])

@@ -124,7 +124,7 @@ class _Table:
 
     def _answer(self, origin: Origin, target: str, port: Port | None) -> bool:
         """Asked once for all containers that stand alike, on either side."""
-        question = (self._kind(origin.place), *self._aim(origin, target), port)
+        question = (self._kind(origin.place), *self._aim(origin, target, port))
         if question not in self._known:
             self._known[question] = self._asked(origin, target, port or ANY_PORT)
         return self._known[question]
@@ -135,10 +135,34 @@ class _Table:
         questions = (Packet(protocol, "", CLIENT_PORT, address, number) for address in found)
         return any(self._reacher.ask(origin, question).reachable for question in questions)
 
-    def _aim(self, origin: Origin, target: str) -> tuple[int, bool]:
-        """The kind of the target, and whether it is in the very namespace that asks."""
+    def _aim(self, origin: Origin, target: str, port: Port | None) -> tuple[object, ...]:
+        """What of the question counts beside who asks."""
         place = self._world.homes.get(target, HOST)
-        return self._kind(place), place == origin.place
+        if place == HOST and port is not None:
+            led = self._led(origin, port)
+            if led:
+                return (*led, port[1])
+        return (self._kind(place), place == origin.place, port)
+
+    def _led(self, origin: Origin, port: Port) -> tuple[object, ...]:
+        """Where a port of the host leads: ports that lead to the like of each other are reached alike."""
+        rules, (number, protocol) = self._reacher.rules, port
+        if any(opening.protocol == protocol and opening.first <= number <= opening.last for opening in rules.openings):
+            return ()
+        return tuple(
+            (each.host_address, each.sources, each.target_port, *self._stand(origin, each.target_address))
+            for each in rules.by_number.get((protocol, number), ())
+        )
+
+    def _stand(self, origin: Origin, address: str) -> tuple[object, ...]:
+        """Which kind of container has that address, on which of its interfaces, and whether it asks itself."""
+        found = []
+        for place in sorted(self._world.owners.get(address, ())):
+            names = [
+                each.name for each in self._world.interfaces[place].values() if address in map(bare, each.addresses)
+            ]
+            found.append((self._kind(place), tuple(names), place == origin.place))
+        return tuple(found)
 
     def _kind(self, place: str) -> int:
         """A number for all places that differ in nothing but their very addresses."""

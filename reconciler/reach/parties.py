@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
 from reconciler.errors import NetapplyError
-from reconciler.reach.packet import bare, family_of, network_of, within
+from reconciler.reach.packet import bare, family_of, is_loopback, network_of, within
 from reconciler.reach.rules import Rules
 from reconciler.reach.walk import Outsider
 from reconciler.reach.world import HOST, OUTSIDE, Interface, Segment, World
@@ -84,9 +84,9 @@ def _of_host(world: World, rules: Rules, origin: Origin, port: tuple[int, str]) 
     for uplink in world.uplinks.values():
         yield from (bare(address) for address in uplink.addresses)
     number, protocol = port
-    for address, of_protocol, of_number in rules.ports:
-        loopback = ip_address(address).is_loopback
-        if (of_protocol, of_number) == (protocol, number) and world.owns(HOST, address) and not loopback:
+    for published in rules.by_number.get((protocol, number), ()):
+        address = published.host_address
+        if world.owns(HOST, address) and not is_loopback(address):
             yield address
     here = {interface.segment for interface in world.interfaces[origin.place].values()}
     for interface in world.interfaces[HOST].values():

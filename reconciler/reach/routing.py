@@ -85,6 +85,8 @@ def hearer_of_outside(world: World, segment: Segment, destination: str) -> Neigh
     found = list(_answering(world, segment, destination))
     if not on_lan or (found and found[0].place == HOST):
         own = [each for each in world.members[segment] if each.place == HOST and each.of_family(family_of(destination))]
+        # Where the host has a link of its own beside the parent, the parent's own address is the one that is known.
+        own.sort(key=lambda each: each.kind != "host")
         found = [each for each in found if each.place == HOST] or own
         if not found:
             return DeadEnd(f"the host has no IPv{family_of(destination)} address on the {world.segment_label(segment)}")

@@ -85,6 +85,8 @@ class Rules:
     base: FirewallBase | None = None
     networks: dict[str, NetworkPolicy] = field(default_factory=dict)
     ports: dict[tuple[str, str, int], PublishedPort] = field(default_factory=dict)
+    by_number: dict[tuple[str, int], list[PublishedPort]] = field(default_factory=lambda: defaultdict(list))
+    """The same by protocol and port of the host."""
     routed: dict[tuple[str, str, int], PublishedPort] = field(default_factory=dict)
     floating: dict[str, FloatingPolicy] = field(default_factory=dict)
     egress: dict[str, EgressPolicy] = field(default_factory=dict)
@@ -141,7 +143,7 @@ class Rules:
         if self.base is None or any(_opens(opening, packet) for opening in self.openings):
             return None
         asked = (packet.protocol, packet.destination_port)
-        others = [port for (_, *what), port in self.ports.items() if tuple(what) == asked]
+        others = self.by_number.get(asked)
         if not others:
             return None
         where = ", ".join(sorted({_words(port.host_address) for port in others}))
@@ -285,6 +287,8 @@ def _add_policy(found: Rules, policy: StackPolicy) -> None:
         case PublishedPort():
             ports = found.routed if policy.routed else found.ports
             ports[policy.host_address, policy.protocol, policy.host_port] = policy
+            if not policy.routed:
+                found.by_number[policy.protocol, policy.host_port].append(policy)
         case FloatingPolicy():
             found.floating[policy.address] = policy
         case EgressPolicy():

@@ -175,7 +175,10 @@ def _port(dice: random.Random, number: int) -> dict[str, Any]:
 
 
 def _before(dice: random.Random) -> list[list[str]]:
-    commands = []
+    calls = dice.choice("01")
+    commands = [
+        ["sysctl", "-qw", f"net.bridge.bridge-nf-call-{program}={calls}"] for program in ("iptables", "ip6tables")
+    ]
     if dice.random() < 0.35:
         commands += [[program, "-w", "-P", "FORWARD", "DROP"] for program in ("iptables", "ip6tables")]
     if dice.random() < 0.35:

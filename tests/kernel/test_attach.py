@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -177,12 +178,23 @@ def test_of_a_process(host: Host, outside: Machine) -> None:
     process = subprocess.Popen(["unshare", "-n", "sleep", "300"])
     until(lambda: not Path(f"/proc/{process.pid}/ns/net").samefile("/proc/self/ns/net"), "unshared")
     host.write("manifests/lab.yaml", LAB.replace("netns: blue", f"pid: {process.pid}"))
+    host.netapply("up", "manifests/lab.yaml")
+    # The number is given to somebody else, as far as the record can tell.
+    record = next(Path("/run/netapply").glob("*/attached/lab.theirs"))
+    written = record.read_text()
+    record.write_text(re.sub('"started": "[0-9]+"', '"started": "1"', written))
+    assert (
+        "is another process than the one that was attached"
+        in host.netapply("plan", "manifests/lab.yaml", check=False).stderr
+    )
+    record.write_text(written)
     watcher = Watcher(host).wait_ready().wait_quiet()
     assert watcher.stack("lab")["state"] == "in sync"
     theirs = Machine(host.lab, "theirs", Path(f"/proc/{process.pid}/ns/net"))
     theirs.serve(80)
     assert outside.ask(host.ipv4, 8080)
+    watcher.wait_quiet(1.5)
     process.kill()
     process.wait()
-    until(lambda: watcher.stack("lab")["state"] == "out of sync", "waits")
+    until(lambda: watcher.stack("lab")["state"] == "out of sync", "waits", 1.5)
     assert f"there is no process {process.pid}" in watcher.stack("lab")["reason"]

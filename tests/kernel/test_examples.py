@@ -157,13 +157,15 @@ def floating_ip(host: Host, outside: Machine) -> None:
     assert fetch(host, "http://192.0.2.50/") == "page of .50"
     outside.serve(7000)
     answer = host.container("web1").ask(outside.ipv4, 7000)
-    assert answer and answer.peer_address == "192.0.2.50"
+    assert answer
+    assert answer.peer_address == "192.0.2.50"
 
 
 def egress_ip(host: Host, outside: Machine) -> None:
     outside.serve(7000)
     answer = host.container("mailer").ask(outside.ipv4, 7000)
-    assert answer and answer.peer_address == "192.0.2.100"
+    assert answer
+    assert answer.peer_address == "192.0.2.100"
 
 
 def static_routes(host: Host, outside: Machine) -> None:

@@ -319,7 +319,7 @@ def test_other_namespaces_of_other_containers(host: Host) -> None:
 
     def namespaces(name: str) -> dict[str, str]:
         pid = named(host, name)["pid"]
-        return {kind: os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("pid", "ipc", "uts", "net")}
+        return {kind: str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for kind in ("pid", "ipc", "uts", "net")}
 
     owner, guest = namespaces("owner"), namespaces("guest")
     assert {kind for kind in owner if owner[kind] == guest[kind]} == {"pid", "ipc", "uts"}

@@ -161,7 +161,7 @@ def test_a_base_directory(folder: Path, plan: Plan) -> None:
     (base / "other.yaml").write_text("containers: {x: }")
     (folder / "other.yaml").write_text("containers: {x: , y: }")
     (folder / "new.yaml").write_text("containers: {x: }")
-    code, document, _ = plan("--base", str(base), ".")
+    _, document, _ = plan("--base", str(base), ".")
     assert {change["stack"] for change in document["changes"]} == {"new", "other"}
     assert not [change for change in document["changes"] if change["name"].startswith("other/x")]
     # One file of the directory alone: the base has the whole of its own.

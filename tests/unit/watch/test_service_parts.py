@@ -94,3 +94,10 @@ def test_the_supervisor_hears_at_most_once_a_second(tmp_path: Path, monkeypatch:
 
 def test_a_host_without_legacy_tables_has_one_digest() -> None:
     assert legacy_tables() == legacy_tables()
+
+
+def test_the_unit_of_a_repository_has_a_place_for_it() -> None:
+    assert "StateDirectory" not in unit_text(["/srv/m"])
+    unit = unit_text([], ("--git=https://example.org/ops.git", "--path=manifests"))
+    assert "StateDirectory=netapply\nStateDirectoryMode=0700\n" in unit
+    assert "watch --git=https://example.org/ops.git --path=manifests\n" in unit
