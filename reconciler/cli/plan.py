@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--out", metavar="FILE", default="", help="Save the plan, so that `up FILE` does exactly that.")
 @rendering.detail
+@rendering.with_matrix
 @rendering.plan_format
 @click.pass_obj
 def command(
@@ -62,10 +63,13 @@ def command(
     no_host_rule: bool,
     as_commands: bool,
     detail: bool,
+    with_matrix: bool,
 ) -> int:
     """Show what `up` would change, and change nothing. Exit 0: nothing to do, 2: changes, 1: error."""
     if as_commands and output_format != "text":
         raise click.UsageError(f"--commands are lines for a shell; leave --format {output_format} away")
+    if with_matrix and (as_commands or output_format != "text"):
+        raise click.UsageError("--matrix is text for people; leave --commands and --format away")
     manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
     arguments = Arguments(files, merged, stack_name, profiles, env_files)
@@ -78,8 +82,11 @@ def command(
         from reconciler.cli.without_host import Instead  # noqa: PLC0415  # most runs are about this host
 
         instead = Instead(observed, base)
-        return show_without_host(settings, scope, instead, arguments, output_format, detail=detail, keep=keep)
-    return show(settings, scope, "commands" if as_commands else output_format, detail=detail, keep=keep)
+        return show_without_host(
+            settings, scope, instead, arguments, output_format, detail=detail, with_matrix=with_matrix, keep=keep
+        )
+    form = "commands" if as_commands else output_format
+    return show(settings, scope, form, detail=detail, with_matrix=with_matrix, keep=keep)
 
 
 def _save(
@@ -105,6 +112,7 @@ def show_without_host(
     output_format: str,
     *,
     detail: bool,
+    with_matrix: bool = False,
     keep: Keep | None = None,
 ) -> int:
     """The same against a snapshot or other manifests: nothing of this machine is looked at."""
@@ -115,13 +123,21 @@ def show_without_host(
     before, after = found.before.state, found.after
     shown = rendering.rendered(found.plan, before, after, scope.stacks, output_format, detail=detail)
     click.echo(shown, nl=False, color=rendering.has_colour())
+    if with_matrix:
+        click.echo("\n" + rendering.reach_difference(before, after, found.before.facts), nl=False)
     if keep:
         keep(found.before, after, found.plan)
     return 2 if found.plan.steps else 0
 
 
 def show(
-    settings: Settings, scope: Scope, output_format: str, *, detail: bool = False, keep: Keep | None = None
+    settings: Settings,
+    scope: Scope,
+    output_format: str,
+    *,
+    detail: bool = False,
+    with_matrix: bool = False,
+    keep: Keep | None = None,
 ) -> int:
     """Plan for a scope, print it, and have it kept where that is asked for; the exit code of ``plan``."""
     from reconciler.reconcile import make_plan  # noqa: PLC0415  # --help must not pay for it
@@ -136,6 +152,8 @@ def show(
         before, after = observation.state, wanted
         shown = rendering.rendered(plan, before, after, scope.stacks, output_format, detail=detail)
         click.echo(shown, nl=False, color=rendering.has_colour())
+        if with_matrix:
+            click.echo("\n" + rendering.reach_difference(before, after, observation.facts), nl=False)
     if keep:
         keep(observation, wanted, plan)
     return 2 if plan.steps else 0

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from reconciler.observation import Facts
     from reconciler.plan.plan import Plan
     from reconciler.state import State
 
 FORMATS = ("text", "json", "markdown", "html")
 
 detail = click.option("--detail", is_flag=True, help="Show each object of the kernel on a line of its own.")
+with_matrix = click.option(
+    "--matrix", "with_matrix", is_flag=True, help="Then who reaches what from now on, and who no longer."
+)
 plan_format = click.option(
     "--format",
     "output_format",
@@ -52,6 +56,13 @@ def rendered(
     from reconciler.plan import html  # noqa: PLC0415  # as said above
 
     return html.render(plan, sorted(stacks), exposed, picture)
+
+
+def reach_difference(before: State, after: State, facts: Facts) -> str:
+    """Whom the plan lets reach what, computed as ``reach --matrix`` does."""
+    from reconciler.reach import matrix, text  # noqa: PLC0415  # only where it is asked for
+
+    return text.difference_text(matrix.matrix_difference(matrix.matrix(before, facts), matrix.matrix(after, facts)))
 
 
 def has_colour() -> bool:

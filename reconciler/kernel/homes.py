@@ -41,7 +41,7 @@ def _is_in(workload: Workload, lost: dict[str, str]) -> bool:
         return False
     try:
         return os.path.samefile(where, f"/proc/{workload.pid}/ns/net")  # noqa: PTH121  # no Path is at hand
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -70,7 +70,7 @@ def _in_namespace(pid: int, namespace: str, namespace_path: NamespacePath) -> bo
     place = namespace_path(namespace) if namespace else Path("/proc/thread-self/ns/net")
     try:
         theirs, wanted = os.stat(f"/proc/{pid}/ns/net"), os.stat(place)  # noqa: PTH116 - for every container of a host
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return (theirs.st_dev, theirs.st_ino) == (wanted.st_dev, wanted.st_ino)
 
@@ -82,7 +82,7 @@ def _shared_elsewhere(run_directory: Path, pid: int, start: StartProcess) -> str
         try:
             mine = os.stat(f"/proc/{pid}/ns/{kind}").st_ino  # noqa: PTH116 - as above
             theirs = os.stat(f"/proc/{other.pid}/ns/{kind}").st_ino if other and other.alive() else mine  # noqa: PTH116 - as above
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         if mine != theirs:
             return f"its {kind} namespace is not that of {container} any more"
@@ -97,7 +97,7 @@ def _outdated(records: Records, start: StartProcess) -> str:
         try:
             if os.stat(path).st_ino != number:  # noqa: PTH116 - as above
                 return _OUTDATED
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return _OUTDATED
     return ""
 

@@ -65,9 +65,16 @@ class MatrixDifference:
 
 def matrix_difference(before: Matrix, after: Matrix) -> MatrixDifference:
     """What changes from one matrix to the other; who or what is only in one of them is not reachable in the other."""
-    opened = (cell for cell, reachable in after.items() if reachable and not before.get(cell))
-    closed = (cell for cell, reachable in before.items() if reachable and not after.get(cell))
+    opened = (cell for cell in after if after[cell] and not _reached(cell, before))
+    closed = (cell for cell in before if before[cell] and not _reached(cell, after))
     return MatrixDifference(tuple(sorted(opened, key=str)), tuple(sorted(closed, key=str)))
+
+
+def _reached(cell: Cell, matrix: Matrix) -> bool:
+    """Whether it is so there too; where certain ports are spoken of, nothing is said of any other."""
+    if cell.port or cell in matrix:
+        return matrix.get(cell, False)
+    return any(each.origin == cell.origin and each.target == cell.target for each in matrix)
 
 
 def matrix(state: State, facts: Facts, declared: Mapping[str, Iterable[Port]] | None = None) -> Matrix:

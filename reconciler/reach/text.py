@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from reconciler.reach.matrix import Matrix
+from collections.abc import Iterable
+
+from reconciler.reach.matrix import Cell, Matrix, MatrixDifference
 from reconciler.reach.verdict import Verdict
 
 
@@ -29,3 +31,21 @@ def matrix_text(matrix: Matrix) -> str:
         lines.append(f"    from  {', '.join(yes) or 'nobody'}")
         lines += [f"    not   {', '.join(no)}"] * bool(no)
     return "".join(f"{line}\n" for line in lines)
+
+
+def difference_text(difference: MatrixDifference) -> str:
+    """Who reaches what that did not before, and who does so no longer; a line for each port."""
+    lines = ["reaches from now on", *_grouped("+", difference.opened)] if difference.opened else []
+    if difference.closed:
+        lines += ["reaches no longer", *_grouped("-", difference.closed)]
+    return "".join(f"{line}\n" for line in lines or ["who reaches whom stays as it is"])
+
+
+def _grouped(sign: str, cells: Iterable[Cell]) -> list[str]:
+    rows: dict[str, list[str]] = {}
+    for cell in cells:
+        port = cell.port_text
+        rows.setdefault(f"{cell.target}:{port}" if port[0].isdigit() else f"{cell.target}, {port}", []).append(
+            cell.origin
+        )
+    return [f"  {sign} {target}  from {', '.join(origins)}" for target, origins in sorted(rows.items())]

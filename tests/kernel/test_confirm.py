@@ -155,7 +155,7 @@ def session(host: Host, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
-        shell.communicate(timeout=10)
+        shell.communicate(timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])

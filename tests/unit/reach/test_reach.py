@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from reconciler.cli.main import netapply
 from reconciler.desired.assumed import assumed_facts
 from reconciler.desired.build import Scope, desired
 from reconciler.errors import NetapplyError
@@ -271,6 +273,26 @@ def test_what_a_change_opens_and_closes(tmp_path: Path, observation: Observation
     assert "outside -> host:8085/tcp" in map(str, difference.opened)
     assert "outside -> host:8080/tcp" in map(str, difference.closed)
     assert not matrix_difference(new, new)
+
+
+def test_certain_ports_say_nothing_of_any_other() -> None:
+    any_port, one = Cell("outside", "host", None), Cell("outside", "host", (8080, "tcp"))
+    difference = matrix_difference({any_port: True}, {one: True})
+    assert (difference.opened, difference.closed) == ((one,), ())
+    assert matrix_difference({}, {any_port: True}).opened == (any_port,)
+
+
+@pytest.mark.parametrize("base", ["name: m\ncontainers: {}\n", ""])
+def test_a_plan_shows_who_reaches_what_from_now_on(tmp_path: Path, base: str) -> None:
+    new = "name: m\ncontainers: {web: {ports: ['8080:80']}, db: {expose: ['5432']}}\n"
+    for file_name, text in (("old.yaml", base or new), ("new.yaml", new)):
+        (tmp_path / file_name).write_text(text)
+    arguments = ["plan", "--matrix", "--base", str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml")]
+    done = CliRunner().invoke(netapply, arguments)
+    if base:
+        assert "reaches from now on\n  + host:8080/tcp  from host, m/db, m/web, outside\n" in done.output
+    else:
+        assert done.output.endswith("who reaches whom stays as it is\n")
 
 
 def test_the_matrix_of_a_hundred_containers_takes_less_than_a_second(tmp_path: Path) -> None:
