@@ -52,10 +52,11 @@ def _observe(run_directory: Path, records: Records, namespace_path: NamespacePat
         process = Process(stack_name, records.container, (), fault=_UNDEFINED)
     else:
         fault = _INTERRUPTED if command is None else ""
-        if running and command and not _in_namespace(command.pid, start.namespace, namespace_path):
+        if running and command:
+            at_home = _in_namespace(command.pid, start.namespace, namespace_path)
             # One that ends between the two looks is in no namespace any more, and that is no fault.
-            running = command.alive()
-            fault = ELSEWHERE if running else fault
+            running = at_home is not None and (at_home or command.alive())
+            fault = ELSEWHERE if running and not at_home else fault
         if running and command and not fault:
             fault = _shared_elsewhere(run_directory, command.pid, start) or _outdated(records, start)
         if command and not running:
@@ -66,11 +67,16 @@ def _observe(run_directory: Path, records: Records, namespace_path: NamespacePat
     return Workload(process, pid, None if running else records.exit_code(), records.log)
 
 
-def _in_namespace(pid: int, namespace: str, namespace_path: NamespacePath) -> bool:
+def _in_namespace(pid: int, namespace: str, namespace_path: NamespacePath) -> bool | None:
+    """Whether it is in that one; None: in none any more, which a process leaves a little before it has ended."""
     place = namespace_path(namespace) if namespace else Path("/proc/thread-self/ns/net")
     try:
-        theirs, wanted = os.stat(f"/proc/{pid}/ns/net"), os.stat(place)  # noqa: PTH116 - for every container of a host
+        theirs = os.stat(f"/proc/{pid}/ns/net")  # noqa: PTH116 - for every container of a host
     except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        wanted = os.stat(place)  # noqa: PTH116 - as above
+    except FileNotFoundError:
         return False
     return (theirs.st_dev, theirs.st_ino) == (wanted.st_dev, wanted.st_ino)
 

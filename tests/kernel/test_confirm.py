@@ -141,7 +141,8 @@ def session(host: Host, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A shell that runs netapply, in a session of its own as with a login; killed at the end."""
     command = " ".join([*host.command(*arguments), "; sleep 600"])
     shell = subprocess.Popen(
-        ["sh", "-c", command],
+        # Whoever runs the tests may ignore the hang-up signal, which is handed down.
+        ["env", "--default-signal=HUP", "sh", "-c", command],
         cwd=host.folder,
         env=host.environment(),
         stdin=subprocess.DEVNULL,
