@@ -24,8 +24,7 @@ _LEGACY_HOOKS = {"FORWARD": FORWARD, "INPUT": INPUT}
 def tables(ruleset: Mapping[str, Any]) -> tuple[Table, ...]:
     """The foreign tables of ``nft -j list ruleset`` (terse) that filter IP packets that are forwarded or come in.
 
-    A dormant table does nothing and is left out. The flags of a table must be words; nft
-    1.0.6 prints random ones, so whoever reads the ruleset puts them right.
+    A dormant table does nothing and is left out. The flags of a table must be words.
     """
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     chains: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}

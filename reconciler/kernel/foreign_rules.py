@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from reconciler.errors import NetapplyError
 from reconciler.firewall.foreign import COMMENT, Table, our_handles, place_of
 from reconciler.firewall.foreign_reading import legacy_table, tables
 from reconciler.firewall.policy import MARK, HostAccept
+from reconciler.kernel import nft_tables
 from reconciler.kernel.libnftables import Nftables
+from reconciler.netlink.nft import TABLE_DORMANT
 from reconciler.plan.change import Change, Create, Delete
 
 _SECONDS = 30
@@ -29,12 +31,11 @@ def read(nftables: Nftables) -> tuple[Table, ...]:
 
     Raises RefusedError, and NetapplyError where a legacy table cannot be listed.
     """
-    ruleset = nftables.query_json("list ruleset", terse=True)
-    for entry in ruleset["nftables"]:
-        table = entry.get("table", {})
-        if "flags" in table:
-            # nft 1.0.6 prints the flags in JSON from memory that it has freed already.
-            table["flags"] = _flags(nftables, table["family"], table["name"])
+    standing = nft_tables.standing()
+    if any(standing.values()):
+        ruleset = {"nftables": list(_listed_apart(nftables, standing))}
+    else:
+        ruleset = nftables.query_json("list ruleset", terse=True)
     return (*tables(ruleset), *_legacy_tables())
 
 
@@ -132,12 +133,22 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def _flags(nftables: Nftables, family: str, name: str) -> list[str]:
-    """The flags of a table, from its listing as text: they stand in its first lines."""
-    if not _NAME.fullmatch(name):
-        return []
-    for line in nftables.run(f"list table {family} {name}").splitlines()[1:3]:
-        word, _, flags = line.strip().partition(" ")
-        if word == "flags":
-            return [flag.strip() for flag in flags.split(",")]
-    return []
+def _listed_apart(nftables: Nftables, standing: Mapping[tuple[str, str], int]) -> Iterator[dict[str, Any]]:
+    """The ruleset without asking for a table with flags: of such a one only what another process owns, by its chains.
+
+    A dormant table does nothing, and no nft can name a table or a chain of another form.
+    """
+    chains = [entry["chain"] for entry in nftables.query_json("list chains")["nftables"] if "chain" in entry]
+    for (family, name), flags in standing.items():
+        if not _NAME.fullmatch(name):
+            continue
+        if not flags:
+            yield from nftables.query_json(f"list table {family} {name}", terse=True)["nftables"]
+            continue
+        yield {"table": {"family": family, "name": name, "flags": nft_tables.words(flags)}}
+        if flags & TABLE_DORMANT:
+            continue
+        for chain in chains:
+            if (chain["family"], chain["table"]) == (family, name) and _NAME.fullmatch(chain["name"]):
+                path = f"{family} {name} {chain['name']}"
+                yield from nftables.query_json(f"list chain {path}", terse=True)["nftables"]

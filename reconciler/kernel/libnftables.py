@@ -93,13 +93,13 @@ class Nftables:
         """What a ``list`` command gives, numbers instead of names, without counters.
 
         ``terse`` leaves the elements of sets and maps out. Raises NoSuchObjectError where there is
-        nothing of that name, else RefusedError, also for what the library cannot say.
+        nothing of that name, else RefusedError, also for what the library cannot say. Not for
+        tables with flags (``nft_tables``), of which version 1.0.6 reads memory that it has freed.
         """
         output = self._run(command, _JSON | _STATELESS | _NUMERIC | (_TERSE if terse else 0))
         try:
             found: dict[str, Any] = json.loads(output) if output else {"nftables": []}
         except ValueError:
-            # Version 1.0.6 stops in the middle of a table with the flag owner.
             raise RefusedError.refused("libnftables cannot say in JSON what stands there") from None
         return found
 

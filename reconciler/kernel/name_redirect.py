@@ -22,7 +22,8 @@ PORT = 53
 PORTS = range(61053, 61061)
 """Where the agent listens: the first that is free in the container. Above the kernel's default range of dynamic ports."""
 
-_CHAIN = nft.Chain("netapply", "names", nft.HOOK_OUTPUT, nft.PRIORITY_RAW)
+_TABLE = nft.Table(nft.NFPROTO_IPV4, "netapply")
+_CHAIN = nft.Chain(_TABLE.name, "names", nft.HOOK_OUTPUT, nft.PRIORITY_RAW)
 _NLM_F_APPEND = 0x800
 _SOURCE_ADDRESS, _DESTINATION_ADDRESS = 12, 16  # in struct iphdr
 _SOURCE_PORT, _DESTINATION_PORT = 0, 2  # in struct udphdr and tcphdr
@@ -38,7 +39,7 @@ def stand(port: int) -> int:
         try:
             generation = inside.generation()
             if not _is_right(inside, port):
-                inside.transaction(_requests(port, anew=inside.has_table(_CHAIN.table)))
+                inside.transaction(_requests(port, anew=inside.table(_TABLE.name) is not None))
                 generation = inside.generation()
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.EINVAL, errno.EPROTONOSUPPORT}:
@@ -61,8 +62,8 @@ def clear() -> NetfilterSocket | None:
     """
     inside = NetfilterSocket()
     try:
-        if inside.has_table(_CHAIN.table):
-            inside.transaction([(nft.DELTABLE, 0, nft.table(_CHAIN.table))])
+        if inside.table(_TABLE.name):
+            inside.transaction([(nft.DELTABLE, 0, nft.table(_TABLE.name))])
             return inside
     except BaseException:
         inside.close()
@@ -72,9 +73,9 @@ def clear() -> NetfilterSocket | None:
 
 
 def _is_right(inside: NetfilterSocket, port: int) -> bool:
-    if inside.chain(_CHAIN.table, _CHAIN.name) != _CHAIN:
+    if inside.table(_TABLE.name) != _TABLE or inside.chain(_TABLE.name, _CHAIN.name) != _CHAIN:
         return False
-    found, wanted = inside.rules(_CHAIN.table), _rules(port)
+    found, wanted = inside.rules(_TABLE.name), _rules(port)
     return len(found) == len(wanted) and all(
         chain_name == _CHAIN.name and nft.same(rule, steps)
         for rule, (chain_name, steps) in zip(wanted, found, strict=True)
@@ -83,11 +84,11 @@ def _is_right(inside: NetfilterSocket, port: int) -> bool:
 
 @lru_cache(maxsize=16)
 def _requests(port: int, *, anew: bool) -> list[tuple[int, int, bytes]]:
-    table = nft.table(_CHAIN.table)
+    table = nft.table(_TABLE.name)
     gone = [(nft.DELTABLE, 0, table)] if anew else []
     base = [(nft.NEWTABLE, c.NLM_F_CREATE, table), (nft.NEWCHAIN, c.NLM_F_CREATE, nft.chain(_CHAIN))]
     flags = c.NLM_F_CREATE | _NLM_F_APPEND
-    rules = [(nft.NEWRULE, flags, nft.rule(_CHAIN.table, _CHAIN.name, rule)) for rule in _rules(port)]
+    rules = [(nft.NEWRULE, flags, nft.rule(_TABLE.name, _CHAIN.name, rule)) for rule in _rules(port)]
     return [*gone, *base, *rules]
 
 

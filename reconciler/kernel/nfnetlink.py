@@ -61,12 +61,16 @@ class NetfilterSocket:
         except FileNotFoundError:
             return None
 
-    def has_table(self, table_name: str) -> bool:
-        """Whether there is an IPv4 table of that name."""
+    def table(self, table_name: str) -> nft.Table | None:
+        """The IPv4 table of that name; None where there is none."""
         try:
-            return bool(self._ask(nft.GETTABLE, 0, nft.table(table_name), lambda *_: True))
+            return self._ask(nft.GETTABLE, 0, nft.table(table_name), nft.read_table)[0]
         except FileNotFoundError:
-            return False
+            return None
+
+    def tables(self) -> list[nft.Table]:
+        """The tables of all families."""
+        return self._ask(nft.GETTABLE, c.NLM_F_DUMP, nft.tables_request(), nft.read_table)
 
     def rules(self, table_name: str) -> list[tuple[str, nft.Rule]]:
         """Chain and expressions of every rule of an IPv4 table; none where there is no such table."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.firewall.nftables import transaction
+from reconciler.firewall.nftables import REBUILD, transaction
 from reconciler.firewall.nftables_layout import FAMILY, PATH, TABLE, fixed
 from reconciler.firewall.nftables_listing import Digests
-from reconciler.firewall.nftables_parse import KNOWN, digests, parse
+from reconciler.firewall.nftables_parse import BACKEND, KNOWN, digests, parse
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import MARK, FirewallBase, StackPolicy
-from reconciler.kernel import namespaces
+from reconciler.kernel import namespaces, nft_tables
 from reconciler.kernel.libnftables import Nftables, NoSuchObjectError
 from reconciler.plan.change import Change, Create, Delete
 from reconciler.state import Resource
@@ -19,8 +19,14 @@ from reconciler.state import Resource
 def observe(nftables: Nftables) -> list[FirewallBase | StackPolicy]:
     """The policies that our table carries out; none where it does not stand.
 
+    Of a table with flags, dormant for one, nothing counts: its repair makes it anew.
     Raises RefusedError, and NetapplyError where libnftables is missing.
     """
+    flags = nft_tables.standing().get((FAMILY, TABLE))
+    if flags:
+        return [FirewallBase(BACKEND, intact=False, strays=(REBUILD,))]
+    if flags is None:
+        return []
     try:
         listing = nftables.query_json(f"list table {PATH}")
     except NoSuchObjectError:
@@ -36,7 +42,7 @@ def observe(nftables: Nftables) -> list[FirewallBase | StackPolicy]:
 def apply(nftables: Nftables, changes: Sequence[Change]) -> None:
     """Make all changes of policy in one transaction, or none. Raises RefusedError, NetapplyError."""
     pairs = [(before_of(change), after_of(change)) for change in changes]
-    present = _is_present(nftables)
+    present = _is_present()
     # One port may be opened by several, so what stands decides what a change of one of them does.
     asks = present and any(isinstance(each, Opening | FirewallBase) for pair in pairs for each in pair)
     standing = [policy for policy in observe(nftables) if isinstance(policy, Opening)] if asks else []
@@ -55,9 +61,8 @@ def after_of(change: Change) -> Resource | None:
     return None if isinstance(change, Delete) else change.after
 
 
-def _is_present(nftables: Nftables) -> bool:
-    tables = nftables.query_json(f"list tables {FAMILY}")["nftables"]
-    return any(entry.get("table", {}).get("name") == TABLE for entry in tables)
+def _is_present() -> bool:
+    return (FAMILY, TABLE) in nft_tables.standing()
 
 
 def reference() -> Digests:

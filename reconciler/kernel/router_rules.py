@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from reconciler.firewall.router_layout import PATH, REMOVE, WRITE, listed
-from reconciler.kernel import namespaces
+from reconciler.firewall.router_layout import FAMILY, PATH, REMOVE, TABLE, WRITE, listed
+from reconciler.kernel import namespaces, nft_tables
 from reconciler.kernel.libnftables import Nftables, NoSuchObjectError
 
 
@@ -15,6 +15,9 @@ def intact() -> bool | None:
 
     Raises NetapplyError.
     """
+    flags = nft_tables.standing().get((FAMILY, TABLE))
+    if flags or flags is None:
+        return None if flags is None else False
     with Nftables() as nftables:
         try:
             found = listed(nftables.query_json(f"list table {PATH}"))

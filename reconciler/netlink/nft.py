@@ -18,12 +18,14 @@ SUBSYSTEM = 10
 NEWTABLE, GETTABLE, DELTABLE, NEWCHAIN, GETCHAIN, NEWRULE, GETRULE, NEWGEN, GETGEN = 0, 1, 2, 3, 4, 6, 7, 15, 16
 _BATCH_BEGIN, _BATCH_END = 16, 17
 NFPROTO_UNSPEC, NFPROTO_IPV4 = 0, 2
+TABLE_DORMANT, TABLE_OWNED = 1, 2
+"""Flags of a table: its chains are not attached; only the process that made it may change it."""
 HOOK_OUTPUT = 3
 PRIORITY_RAW = -300
 POLICY_ACCEPT = 1
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
 
-_TABLE_NAME = 1
+_TABLE_NAME, _TABLE_FLAGS = 1, 2
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 1, 3, 4, 5, 7
 _HOOK_NUMBER, _HOOK_PRIORITY = 1, 2
 _RULE_TABLE, _RULE_CHAIN, _RULE_EXPRESSIONS = 1, 2, 4
@@ -45,6 +47,14 @@ class Expression(NamedTuple):
 
 
 Rule = tuple[Expression, ...]
+
+
+class Table(NamedTuple):
+    """A table of any family; ``family`` is the kernel's number (NFPROTO_*)."""
+
+    family: int
+    name: str
+    flags: int = 0
 
 
 class Chain(NamedTuple):
@@ -114,6 +124,18 @@ def generation(data: bytes, start: int, end: int) -> int:
 def table(name: str) -> bytes:
     """The body that names an IPv4 table: to make it, or to delete it."""
     return _nfgenmsg(NFPROTO_IPV4) + text(_TABLE_NAME, name)
+
+
+def tables_request() -> bytes:
+    """The body of GETTABLE for the tables of all families."""
+    return _nfgenmsg(NFPROTO_UNSPEC)
+
+
+def read_table(data: bytes, start: int, end: int) -> Table:
+    """The table out of an answer."""
+    found = attributes(data, start + _HEADER, end)
+    flags = struct.unpack_from(">I", data, found[_TABLE_FLAGS][0])[0] if _TABLE_FLAGS in found else 0
+    return Table(data[start], _text(data, found[_TABLE_NAME]), flags)
 
 
 def chain(made: Chain) -> bytes:

@@ -168,6 +168,10 @@ CASES: dict[str, tuple[Drift, list[str]]] = {
         ["update rule host:firewall/nftables"],
     ),
     "table deleted": (on_host("nft", "delete table inet netapply"), FIREWALL),
+    "table put to sleep": (
+        on_host("nft", "add table inet netapply { flags dormant; }"),
+        [rule.replace("create rule", "update rule") for rule in FIREWALL],
+    ),
     "veth down outside": (shell("ip link set VETH down"), ["update link shop/web:eth0"]),
     "hairpin off": (shell("ip link set VETH type bridge_slave hairpin off"), ["update link shop/web:eth0"]),
     "other MTU": (in_web("ip", "link", "set", "eth0", "mtu", "1300"), ["update link shop/web:eth0"]),

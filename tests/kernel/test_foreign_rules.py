@@ -73,21 +73,26 @@ def test_legacy_tables_are_not_made_by_looking(host: Host) -> None:
     assert host.inside(lambda: Path("/proc/thread-self/net/ip_tables_names").read_text()) == ""
 
 
-def test_an_owned_table_gives_a_warning_only(host: Host) -> None:
+def test_a_table_with_an_owner_gives_a_warning_only_and_one_that_sleeps_none(host: Host) -> None:
     def look(opened: Nftables) -> tuple[Table, ...]:
         # The table lives as long as the socket that made it.
         opened.run(
             "table inet firewalld { flags owner\nchain filter_FORWARD { type filter hook forward priority 10; }\n}\n"
             "add rule inet firewalld filter_FORWARD ct state established accept\n"
             "add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited\n"
+            "add table ip asleep { flags dormant; }\n"
+            "add chain ip asleep forward { type filter hook forward priority 10; policy drop; }\n"
+            "add table ip6 plain\n"
+            "add chain ip6 plain forward { type filter hook forward priority 10; policy drop; }\n"
         )
         with Nftables() as second:
             with pytest.raises(RefusedError, match="not permitted"):
                 second.run("add rule inet firewalld filter_FORWARD accept")
-            return foreign_rules.read(second)
+            # Version 1.0.6 of the library spoils its memory when it prints such a table in JSON, mostly by the tenth time.
+            return [foreign_rules.read(second) for _ in range(20)][-1]
 
     found = in_host(host, look)
-    assert wanted_accepts(found) == ()
+    assert wanted_accepts(found) == (HostAccept("nft", "ip6", "plain", "forward"),)
     (warning,) = warnings(found)
     assert "firewall-cmd" in warning.hint
 

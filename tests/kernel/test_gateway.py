@@ -172,6 +172,7 @@ def test_a_router_advertisement_gives_no_way_out(host: Host, outside: Machine) -
 DRIFT = {
     "rule removed": ("vpn", ["nft", "delete", "table", "inet", "netapply_router"]),
     "rule changed": ("vpn", ["nft", "flush", "chain", "inet", "netapply_router", "postrouting"]),
+    "rules asleep": ("vpn", ["nft", "add table inet netapply_router { flags dormant; }"]),
     "rule added": ("vpn", ["nft", "add", "rule", "inet", "netapply_router", "forward", "drop"]),
     "forwarding": ("vpn", ["sysctl", "-qw", "net.ipv4.ip_forward=0"]),
     "redirects": ("torrent", ["sysctl", "-qw", "net.ipv4.conf.eth0.accept_redirects=1"]),

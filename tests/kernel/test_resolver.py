@@ -266,6 +266,7 @@ def test_a_killed_agent_is_drift_and_comes_back_with_all_names(shop: Host) -> No
     [
         "flush ruleset",
         "flush table ip netapply",
+        "add table ip netapply { flags dormant; }",
         "add rule ip netapply names drop",
         "insert rule ip netapply names ip daddr 127.0.0.11 accept",
         "add chain ip netapply names { policy drop; }",
