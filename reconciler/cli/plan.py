@@ -68,8 +68,8 @@ def command(
     """Show what `up` would change, and change nothing. Exit 0: nothing to do, 2: changes, 1: error."""
     if as_commands and output_format != "text":
         raise click.UsageError(f"--commands are lines for a shell; leave --format {output_format} away")
-    if with_matrix and (as_commands or output_format != "text"):
-        raise click.UsageError("--matrix is text for people; leave --commands and --format away")
+    if with_matrix and as_commands:
+        raise click.UsageError("--commands are lines for a shell; leave --matrix away")
     manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
     arguments = Arguments(files, merged, stack_name, profiles, env_files)
@@ -121,10 +121,9 @@ def show_without_host(
     found = planned(instead, scope, arguments, settings.firewall)
     session.show_warnings((*session.warnings_of(scope, found.plan), *found.warnings))
     before, after = found.before.state, found.after
-    shown = rendering.rendered(found.plan, before, after, scope.stacks, output_format, detail=detail)
+    facts = found.before.facts if with_matrix else None
+    shown = rendering.rendered(found.plan, before, after, scope.stacks, output_format, facts, detail=detail)
     click.echo(shown, nl=False, color=rendering.has_colour())
-    if with_matrix:
-        click.echo("\n" + rendering.reach_difference(before, after, found.before.facts), nl=False)
     if keep:
         keep(found.before, after, found.plan)
     return 2 if found.plan.steps else 0
@@ -150,10 +149,9 @@ def show(
         click.echo(_commands(plan, observation, machine.host), nl=False)
     else:
         before, after = observation.state, wanted
-        shown = rendering.rendered(plan, before, after, scope.stacks, output_format, detail=detail)
+        facts = observation.facts if with_matrix else None
+        shown = rendering.rendered(plan, before, after, scope.stacks, output_format, facts, detail=detail)
         click.echo(shown, nl=False, color=rendering.has_colour())
-        if with_matrix:
-            click.echo("\n" + rendering.reach_difference(before, after, observation.facts), nl=False)
     if keep:
         keep(observation, wanted, plan)
     return 2 if plan.steps else 0

@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from reconciler.observation import Facts
     from reconciler.plan.plan import Plan
+    from reconciler.reach.matrix import MatrixDifference
     from reconciler.state import State
 
 FORMATS = ("text", "json", "markdown", "html")
@@ -31,38 +32,48 @@ plan_format = click.option(
 
 
 def rendered(
-    plan: Plan, before: State, after: State, stacks: Collection[str], output_format: str, *, detail: bool = False
+    plan: Plan,
+    before: State,
+    after: State,
+    stacks: Collection[str],
+    output_format: str,
+    facts: Facts | None = None,
+    *,
+    detail: bool = False,
 ) -> str:
-    """The plan from one state to another, ending with a newline."""
+    """The plan from one state to another, ending with a newline.
+
+    With ``facts`` of the host also who reaches what from now on, and who no longer.
+    """
     # Only what this run prints is imported.
     from reconciler.plan import exposure  # noqa: PLC0415  # as said above
 
     exposed = exposure.difference(before, after) if plan.steps else exposure.Exposure()
+    reaching = _reach_difference(before, after, facts) if facts else None
     if output_format == "text":
         from reconciler.plan import text  # noqa: PLC0415  # as said above
 
-        return text.render(plan, exposed, detail=detail, colour=has_colour())
+        return text.render(plan, exposed, reaching, detail=detail, colour=has_colour())
     if output_format == "json":
         from reconciler.plan.document import document  # noqa: PLC0415  # as said above
 
-        return json.dumps(document(plan, sorted(stacks), exposed), indent=2) + "\n"
+        return json.dumps(document(plan, sorted(stacks), exposed, reaching), indent=2) + "\n"
     from reconciler.graph.topology import topology  # noqa: PLC0415  # as said above
 
     picture = topology(after, before)
     if output_format == "markdown":
         from reconciler.plan import markdown  # noqa: PLC0415  # as said above
 
-        return markdown.render(plan, sorted(stacks), exposed, picture)
+        return markdown.render(plan, sorted(stacks), exposed, picture, reaching)
     from reconciler.plan import html  # noqa: PLC0415  # as said above
 
-    return html.render(plan, sorted(stacks), exposed, picture)
+    return html.render(plan, sorted(stacks), exposed, picture, reaching)
 
 
-def reach_difference(before: State, after: State, facts: Facts) -> str:
-    """Whom the plan lets reach what, computed as ``reach --matrix`` does."""
-    from reconciler.reach import matrix, text  # noqa: PLC0415  # only where it is asked for
+def _reach_difference(before: State, after: State, facts: Facts) -> MatrixDifference:
+    from reconciler.reach.matrix import matrix, matrix_difference  # noqa: PLC0415  # only where it is asked for
 
-    return text.difference_text(matrix.matrix_difference(matrix.matrix(before, facts), matrix.matrix(after, facts)))
+    return matrix_difference(matrix(before, facts), matrix(after, facts))
 
 
 def has_colour() -> bool:

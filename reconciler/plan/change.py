@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.actions import Action
-from reconciler.state import Key, Resource
+from reconciler.state import Key, Kind, Resource
 
 
 class Disruption(StrEnum):
@@ -71,3 +72,24 @@ def actions_of(change: Change) -> tuple[Action, ...]:
             return after.update(before)
         case Delete(before=before, implied=implied):
             return () if implied else before.delete()
+
+
+def worst(changes: Iterable[Change]) -> Disruption:
+    """The worst class of the changes."""
+    return max((change.disruption for change in changes), key=list(Disruption).index, default=Disruption.NONE)
+
+
+def disturbed(changes: Iterable[Change]) -> str:
+    """What the changes do to the connections that there are.
+
+    A published port that changes ends those that the change is about, and none besides: ``nothing else``.
+    """
+    changes = tuple(changes)
+    found = worst(changes)
+    if found is not Disruption.NONE:
+        return str(found)
+    return (
+        "nothing else"
+        if any(isinstance(each, Update) and each.key.kind is Kind.PORT for each in changes)
+        else "nothing"
+    )

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from reconciler.errors import Source
 from reconciler.firewall.policy import NetworkPolicy
-from reconciler.plan.change import Change, Delete, Disruption, Update
+from reconciler.plan.change import Change, Delete, Disruption, Update, disturbed, worst
 from reconciler.plan.headings import heading
 from reconciler.plan.plan import action_of, owner_of
 from reconciler.resources.address import Address
@@ -60,7 +60,12 @@ class Entry:
     @property
     def disruption(self) -> Disruption:
         """The worst class of its changes."""
-        return max((change.disruption for change in self.changes), key=list(Disruption).index)
+        return worst(self.changes)
+
+    @property
+    def disturbs(self) -> str:
+        """The same as a word for people (``disturbed``)."""
+        return disturbed(self.changes)
 
     @property
     def source(self) -> Source | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.graph import page
 from reconciler.graph.page import Row
@@ -12,36 +12,50 @@ from reconciler.graph.svg import text_of
 from reconciler.graph.topology import PORTS, Container, Mark, Topology, marked, port_text
 from reconciler.graph.topology import SIGNS as MARK_SIGNS
 from reconciler.plan import exposure
-from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.plan.change import Change, Create, Delete, Update
 from reconciler.plan.differences import changed, differences, words
 from reconciler.plan.exposure import Exposure
 from reconciler.plan.grouping import Entry, entries, resource_of
 from reconciler.plan.plan import Plan
-from reconciler.plan.text import SIGNS, summary
+from reconciler.plan.text import SAME_REACH, SIGNS, summary
+from reconciler.reach.text import difference_groups
 from reconciler.resources.container_file import ContainerFile
 from reconciler.state import HOST_OWNER
+
+if TYPE_CHECKING:
+    from reconciler.reach.matrix import MatrixDifference
 
 MARKS: Final = {Create: Mark.ADDED, Update: Mark.CHANGED, Delete: Mark.REMOVED}
 _DRAWN = 200
 """The most containers that are drawn with all that does not change."""
 
 
-def render(plan: Plan, stacks: Sequence[str], exposed: Exposure, topology: Topology) -> str:
-    """The page, ending with a newline; the same bytes for the same plan."""
+def render(
+    plan: Plan,
+    stacks: Sequence[str],
+    exposed: Exposure,
+    topology: Topology,
+    reaching: MatrixDifference | None = None,
+) -> str:
+    """The page, ending with a newline; the same bytes for the same plan.
+
+    ``reaching`` is what changes of the matrix of who reaches what, where that is asked for.
+    """
     title = f"netapply plan: {', '.join(sorted(stacks)) or 'the host'}"
     whole = len(topology.containers) <= _DRAWN
     seen = topology if whole else marked(topology)
-    return page.page(title, _body(plan, title, exposed, seen, len(topology.containers) - len(seen.containers)))
+    reachability = (*_exposure(exposed), *_reaching(reaching))
+    return page.page(title, _body(plan, title, reachability, seen, len(topology.containers) - len(seen.containers)))
 
 
-def _body(plan: Plan, title: str, exposed: Exposure, topology: Topology, left_out: int) -> Iterator[str]:
+def _body(plan: Plan, title: str, reachability: Sequence[str], topology: Topology, left_out: int) -> Iterator[str]:
     yield f"<h1>{text_of(title)}</h1>"
     yield f"<p><strong>{text_of(summary(plan) if plan.steps else 'Nothing to do.')}</strong></p>"
     for warning in plan.warnings:
         yield f'<p class="warning">{text_of(str(warning))}</p>'
-    if exposed:
+    if reachability:
         yield "<h2>Reachability</h2>"
-        yield from _exposure(exposed)
+        yield from reachability
     yield "<h2>Topology</h2>"
     yield page.drawn(topology)
     if left_out:
@@ -57,8 +71,19 @@ def _exposure(exposed: Exposure) -> Iterator[str]:
         ("Stops being reachable", Mark.REMOVED, exposed.closed),
     ):
         if ways:
-            items = (f'<li class="{mark}">{MARK_SIGNS[mark]}{text_of(line)}</li>' for line in exposure.lines(ways))
-            yield f"<h3>{title}</h3><ul>{''.join(items)}</ul>"
+            yield _listed(title, mark, exposure.lines(ways))
+
+
+def _reaching(difference: MatrixDifference | None) -> Iterator[str]:
+    if difference is not None:
+        marks = {"+": Mark.ADDED, "-": Mark.REMOVED}
+        lists = "".join(_listed(title, marks[sign], found) for title, sign, found in difference_groups(difference))
+        yield f"<details><summary>Who reaches whom</summary>{lists or text_of(SAME_REACH)}</details>"
+
+
+def _listed(title: str, mark: Mark, lines: Iterable[str]) -> str:
+    items = (f'<li class="{mark}">{MARK_SIGNS[mark]}{text_of(line)}</li>' for line in lines)
+    return f"<h3>{title}</h3><ul>{''.join(items)}</ul>"
 
 
 def _sections(plan: Plan, topology: Topology) -> Iterator[str]:
@@ -124,9 +149,8 @@ def _table(found: Sequence[Entry], ports: _Ports) -> str:
 def _row(entry: Entry) -> tuple[str, ...]:
     change = entry.first
     more = f" ({'; '.join(differences(change))})" if isinstance(change, Update) else ""
-    disturbs = "" if entry.disruption is Disruption.NONE else str(entry.disruption)
     what = f"{SIGNS[type(change)]} {entry.what}{more}"
-    return (what, change.reason, disturbs, str(entry.source) if entry.source else "")
+    return (what, change.reason, entry.disturbs, str(entry.source) if entry.source else "")
 
 
 def _object(change: Change) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from reconciler.graph import mermaid
 from reconciler.graph.topology import Topology, marked
 from reconciler.plan import exposure, text
-from reconciler.plan.change import Create, Delete, Disruption, Update
+from reconciler.plan.change import Create, Delete, Update, disturbed
 from reconciler.plan.exposure import Exposure
 from reconciler.plan.grouping import Entry, entries, single
 from reconciler.plan.plan import Plan, counted
+from reconciler.reach.text import difference_groups
 from reconciler.state import HOST_OWNER
+
+if TYPE_CHECKING:
+    from reconciler.reach.matrix import MatrixDifference
 
 LIMIT: Final = 65_536
 """Of a comment's length on GitHub, in characters; here in bytes, which is never less."""
@@ -52,6 +56,7 @@ class _Content:
     plan: Plan
     stacks: tuple[str, ...]
     exposed: Exposure
+    reaching: MatrixDifference | None
     entries: tuple[Entry, ...]
     objects: tuple[Entry, ...]
     diagram: tuple[str, ...]
@@ -62,13 +67,23 @@ class _Content:
     """How many containers the second leaves out."""
 
 
-def render(plan: Plan, stacks: Sequence[str], exposed: Exposure, topology: Topology) -> str:
-    """The comment, ending with a newline: as much of the plan as fits, and what was left out."""
+def render(
+    plan: Plan,
+    stacks: Sequence[str],
+    exposed: Exposure,
+    topology: Topology,
+    reaching: MatrixDifference | None = None,
+) -> str:
+    """The comment, ending with a newline: as much of the plan as fits, and what was left out.
+
+    ``reaching`` is what changes of the matrix of who reaches what, where that is asked for.
+    """
     changing = marked(topology)
     content = _Content(
         plan,
         tuple(sorted(stacks)),
         exposed,
+        reaching,
         entries(plan.changes),
         single(plan.changes),
         _diagram(topology),
@@ -99,6 +114,7 @@ def _parts(content: _Content, fold: Fold) -> Iterator[str]:
     yield from _summary(content.entries)
     yield from _warnings(plan, fold)
     yield from _exposure(content.exposed, fold)
+    yield from _reaching(content.reaching, fold)
     folded = [] if fold.objects else ["the objects of the kernel (`netapply plan --detail`)"]
     diagram, left_out = _topology(content, fold)
     yield from diagram
@@ -114,14 +130,14 @@ def _parts(content: _Content, fold: Fold) -> Iterator[str]:
 
 
 def _summary(found: Sequence[Entry]) -> Iterator[str]:
-    yield "| | create | update | delete | disturbs |"
+    yield "| | add | change | remove | disturbs |"
     yield "| --- | ---: | ---: | ---: | --- |"
     for owner, group in groupby(found, key=lambda entry: entry.owner):
         here = list(group)
         counts = " | ".join(str(count) for count in counted(entry.first for entry in here).values())
-        worst = max((entry.disruption for entry in here), key=list(Disruption).index)
+        disturbs = disturbed(change for entry in here for change in entry.changes)
         name = "host" if owner == HOST_OWNER else f"stack {code(owner)}"
-        yield f"| {name} | {counts} | {'nothing else' if worst is Disruption.NONE else worst} |"
+        yield f"| {name} | {counts} | {disturbs} |"
 
 
 def _warnings(plan: Plan, fold: Fold) -> Iterator[str]:
@@ -142,6 +158,13 @@ def _exposure(exposed: Exposure, fold: Fold) -> Iterator[str]:
             yield f"### {title}"
             yield ""
             yield from _fenced("diff", _cut([f"{sign} {line}" for line in exposure.lines(ways)], fold.lines))
+
+
+def _reaching(difference: MatrixDifference | None, fold: Fold) -> Iterator[str]:
+    if difference is None:
+        return
+    lines = [f"{sign} {line}" for _, sign, found in difference_groups(difference) for line in found]
+    yield from _details("Who reaches whom", _fenced("diff", _cut(lines or [text.SAME_REACH], fold.lines)))
 
 
 def _diagram(topology: Topology) -> tuple[str, ...]:

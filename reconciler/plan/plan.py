@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from reconciler.errors import Problem
-from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.plan.change import Change, Create, Delete, Disruption, Update, worst
 from reconciler.resources.source_route import SourceRoute
 from reconciler.state import HOST_OWNER, Key, Kind, State
 
@@ -118,7 +118,7 @@ class Plan:
     @property
     def disruption(self) -> Disruption:
         """The worst class among the changes."""
-        return max((change.disruption for change in self.changes), key=list(Disruption).index, default=Disruption.NONE)
+        return worst(self.changes)
 
 
 def _add_after_needs(owner: str, needs: dict[str, set[str]], waiting: set[str], ordered: list[str]) -> None:

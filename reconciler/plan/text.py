@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from reconciler.plan import exposure
-from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.plan.change import Change, Create, Delete, Disruption, Update, disturbed
 from reconciler.plan.differences import differences
 from reconciler.plan.exposure import Exposure
 from reconciler.plan.grouping import Entry, change_source, entries, resource_of, shown, single
 from reconciler.plan.plan import Plan, counted
+from reconciler.reach.text import difference_groups
 from reconciler.state import HOST_OWNER
+
+if TYPE_CHECKING:
+    from reconciler.reach.matrix import MatrixDifference
 
 __all__ = ["SIGNS", "change_source", "done_line", "line", "printable", "render", "shown", "summary"]
 
@@ -20,15 +24,25 @@ SIGNS: Final = {Create: "+", Update: "~", Delete: "-"}
 _COLOURS = {"+": "32", "~": "33", "-": "31"}
 """Green, yellow, red (ECMA-48, SGR)."""
 
+SAME_REACH: Final = "who reaches whom stays as it is"
+"""Of a matrix in which nothing differs."""
+
 Paint = Callable[[str, str], str]
 """Colours a text by its sign."""
 
 
-def render(plan: Plan, exposed: Exposure | None = None, *, detail: bool = False, colour: bool = False) -> str:
+def render(
+    plan: Plan,
+    exposed: Exposure | None = None,
+    reaching: MatrixDifference | None = None,
+    *,
+    detail: bool = False,
+    colour: bool = False,
+) -> str:
     """The whole plan, ending with a newline; the same bytes for the same plan.
 
-    ``exposed`` is what it changes of what can be reached. With ``detail`` each object of the kernel has
-    a line of its own; else what goes together is one.
+    ``exposed`` is what it changes of what can be reached, ``reaching`` what of the matrix of everybody and every
+    port. With ``detail`` each object of the kernel has a line of its own; else what goes together is one.
     """
     if not plan.steps:
         return "Nothing to do.\n"
@@ -37,6 +51,8 @@ def render(plan: Plan, exposed: Exposure | None = None, *, detail: bool = False,
     lines = list(_groups(found, paint))
     if exposed:
         lines += [*_exposure(exposed, paint), ""]
+    if reaching is not None:
+        lines += [*_reaching(reaching, paint), ""]
     backend, reason = plan.firewall
     if backend:
         lines.append(f"Firewall: {backend} ({reason})")
@@ -45,23 +61,28 @@ def render(plan: Plan, exposed: Exposure | None = None, *, detail: bool = False,
 
 
 def summary(plan: Plan, *, detail: bool = False) -> str:
-    """``3 to create, 1 to update, 0 to delete; no other connection is disturbed``: of the lines that are shown."""
+    """``3 to add, 1 to change, 0 to remove; no connection is disturbed``: of the lines that are shown."""
     return summed(single(plan.changes) if detail else entries(plan.changes), plan)
 
 
 def summed(found: Iterable[Entry], plan: Plan) -> str:
     """The same of entries that somebody has already."""
-    counts = ", ".join(f"{count} to {action}" for action, count in counted(entry.first for entry in found).items())
-    return f"{counts}; {disturbance(plan)}"
+    counts = counted(entry.first for entry in found)
+    listed = ", ".join(f"{count} to {_VERBS[action]}" for action, count in counts.items())
+    return f"{listed}; {disturbance(plan)}"
+
+
+_VERBS = {"create": "add", "update": "change", "delete": "remove"}
 
 
 def disturbance(plan: Plan) -> str:
     """What the worst of its changes does to what flows."""
-    return _DISTURBANCE[plan.disruption]
+    return _DISTURBANCE[disturbed(plan.changes)]
 
 
 _DISTURBANCE = {
-    Disruption.NONE: "no other connection is disturbed",
+    "nothing": "no connection is disturbed",
+    "nothing else": "no other connection is disturbed",
     Disruption.RESET: "connections are reset",
     Disruption.FLAP: "an interface goes down for a moment or for good",
     Disruption.RECREATE: "a container is ended or made anew",
@@ -69,7 +90,7 @@ _DISTURBANCE = {
 
 
 def line(entry: Entry) -> str:
-    """One entry: sign, what, what differs, reason, place."""
+    """One entry: sign, what, what differs, reason, disruption, place. What is made disturbs nothing unless it says so."""
     change = entry.first
     words = [SIGNS[type(change)], entry.what]
     if isinstance(change, Update):
@@ -78,6 +99,8 @@ def line(entry: Entry) -> str:
         words.append(f"({change.reason})")
     if entry.disruption is not Disruption.NONE:
         words.append(f"[{entry.disruption}]")
+    elif not isinstance(change, Create):
+        words.append(f"[disturbs {entry.disturbs}]")
     if entry.source:
         words.append(f" {entry.source}")
     return printable(" ".join(words))
@@ -118,6 +141,15 @@ def _exposure(exposed: Exposure, paint: Paint) -> Iterator[str]:
             yield title
             for text in exposure.lines(ways):
                 yield "  " + paint(sign, printable(f"{sign} {text}"))
+
+
+def _reaching(difference: MatrixDifference, paint: Paint) -> Iterator[str]:
+    if not difference:
+        yield SAME_REACH
+    for title, sign, found in difference_groups(difference):
+        yield title
+        for each in found:
+            yield "  " + paint(sign, printable(f"{sign} {each}"))
 
 
 def _plain(sign: str, text: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from reconciler.reach.matrix import Cell, Matrix, MatrixDifference
-from reconciler.reach.verdict import Verdict
+if TYPE_CHECKING:
+    # Plans are printed without the rest of this package.
+    from reconciler.reach.matrix import Cell, Matrix, MatrixDifference
+    from reconciler.reach.verdict import Verdict
 
 
 def verdict_text(verdict: Verdict, origin: str, target: str) -> str:
@@ -33,19 +36,21 @@ def matrix_text(matrix: Matrix) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def difference_text(difference: MatrixDifference) -> str:
-    """Who reaches what that did not before, and who does so no longer; a line for each port."""
-    lines = ["reaches from now on", *_grouped("+", difference.opened)] if difference.opened else []
-    if difference.closed:
-        lines += ["reaches no longer", *_grouped("-", difference.closed)]
-    return "".join(f"{line}\n" for line in lines or ["who reaches whom stays as it is"])
+def difference_groups(difference: MatrixDifference) -> Iterator[tuple[str, str, list[str]]]:
+    """Who reaches what that did not before, then who does so no longer: title, sign, and a line for each port."""
+    for title, sign, cells in (
+        ("reaches from now on", "+", difference.opened),
+        ("reaches no longer", "-", difference.closed),
+    ):
+        if cells:
+            yield title, sign, _grouped(cells)
 
 
-def _grouped(sign: str, cells: Iterable[Cell]) -> list[str]:
+def _grouped(cells: Iterable[Cell]) -> list[str]:
     rows: dict[str, list[str]] = {}
     for cell in cells:
         port = cell.port_text
         rows.setdefault(f"{cell.target}:{port}" if port[0].isdigit() else f"{cell.target}, {port}", []).append(
             cell.origin
         )
-    return [f"  {sign} {target}  from {', '.join(origins)}" for target, origins in sorted(rows.items())]
+    return [f"{target}  from {', '.join(origins)}" for target, origins in sorted(rows.items())]

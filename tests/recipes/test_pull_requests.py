@@ -98,7 +98,7 @@ def runner(tmp_path: Path) -> Runner:
 def test_only_a_plan_without_error_passes_and_is_posted(runner: Runner, forge: str, code: int, passes: bool) -> None:
     runner.stub("netapply", f'printf "%s\\n" "$*" >asked; echo "the plan"; exit {code}')
     assert (runner.run(forge, "abc") == 0) is passes
-    assert (runner.folder / "asked").read_text() == "plan --base git:abc --format markdown stack.yaml\n"
+    assert (runner.folder / "asked").read_text() == "plan --base git:abc --matrix --format markdown stack.yaml\n"
     assert ("the plan" in runner.posted) is passes
 
 

@@ -46,7 +46,7 @@ def rendered(before: State, after: State, *warnings: Problem, stacks: tuple[str,
 
 def test_a_small_plan_is_whole() -> None:
     text = rendered(State(), State(containers(2)), Problem("the host drops it", severity="warning"))
-    assert "| stack <code>shop</code> | 7 | 0 | 0 | nothing else |" in text
+    assert "| stack <code>shop</code> | 7 | 0 | 0 | nothing |" in text
     for part in ("> [!WARNING]", "### Becomes reachable", "```mermaid\nflowchart LR", "Objects of the kernel"):
         assert part in text
     assert "Folded" not in text
@@ -60,8 +60,8 @@ def test_a_large_plan_is_folded_and_says_what(count: int) -> None:
     assert "Folded to fit into a comment:" in text
     assert "the objects of the kernel" in text
     assert text.count("<details>") == text.count("</details>") >= 1
-    assert f"{2 * count} to create" not in text
-    assert f"{3 * count + 1} to create" in text
+    assert f"{2 * count} to add" not in text
+    assert f"{3 * count + 1} to add" in text
     # As much as fits is there.
     assert len(text) > LIMIT / 4
 
@@ -71,7 +71,7 @@ def test_a_thousand_stacks_fit_too() -> None:
     text = rendered(State(), after, stacks=tuple(f"a-stack-of-some-name-{number:04}" for number in range(1000)))
     assert len(text.encode()) <= LIMIT
     assert "Folded" in text
-    assert "4000 to create" in text
+    assert "4000 to add" in text
 
 
 def test_one_change_among_a_thousand_shows_its_part_of_the_topology() -> None:

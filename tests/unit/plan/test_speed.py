@@ -47,5 +47,5 @@ def test_one_changed_port_among_a_thousand_containers(tmp_path: Path) -> None:
 
     assert planned(old) == "Nothing to do.\n"
     assert "~ publish 20001/tcp -> last:80" in planned(new)
-    assert "1 to update" in planned(new)
+    assert "1 to change" in planned(new)
     assert fastest(lambda: planned(new)) < 2 * fastest(lambda: planned(old))

@@ -125,12 +125,12 @@ def test_the_whole_plan() -> None:
         "stack shop\n"
         "  container web\n"
         "    + eth0 on network shop_front, 172.18.0.2/16  shop.yaml:3:5\n"
-        "    ~ publish 8081/tcp -> web:80, any source (host_port: 8080 -> 8081)  shop.yaml:3:5\n"
+        "    ~ publish 8081/tcp -> web:80, any source (host_port: 8080 -> 8081) [disturbs nothing else]  shop.yaml:3:5\n"
         "\n"
         "becomes reachable\n"
         "  + from any machine: 8081/tcp on every address of the host -> 80/tcp of shop/web\n"
         "\n"
-        "Plan: 1 to create, 1 to update, 0 to delete; no other connection is disturbed\n"
+        "Plan: 1 to add, 1 to change, 0 to remove; no other connection is disturbed\n"
     )
 
 

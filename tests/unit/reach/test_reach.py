@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import netapply
 from reconciler.desired.assumed import assumed_facts
@@ -29,6 +30,7 @@ from reconciler.resources.sysctl import Sysctl
 from reconciler.state import Resource, State
 from tests.kernel.random_stacks import random_stack
 
+SCHEMA = Path(__file__).parents[3] / "schemas/plan.schema.json"
 STACK = """\
 name: shop
 networks:
@@ -282,17 +284,52 @@ def test_certain_ports_say_nothing_of_any_other() -> None:
     assert matrix_difference({}, {any_port: True}).opened == (any_port,)
 
 
-@pytest.mark.parametrize("base", ["name: m\ncontainers: {}\n", ""])
-def test_a_plan_shows_who_reaches_what_from_now_on(tmp_path: Path, base: str) -> None:
-    new = "name: m\ncontainers: {web: {ports: ['8080:80']}, db: {expose: ['5432']}}\n"
-    for file_name, text in (("old.yaml", base or new), ("new.yaml", new)):
-        (tmp_path / file_name).write_text(text)
-    arguments = ["plan", "--matrix", "--base", str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml")]
-    done = CliRunner().invoke(netapply, arguments)
-    if base:
-        assert "reaches from now on\n  + host:8080/tcp  from host, m/db, m/web, outside\n" in done.output
-    else:
-        assert done.output.endswith("who reaches whom stays as it is\n")
+WITH_PORT = "name: m\ncontainers: {web: {ports: ['8080:80']}, db: {expose: ['5432']}}\n"
+
+
+@pytest.fixture
+def matrix_plan(tmp_path: Path) -> Callable[[str, str], str]:
+    """What ``plan --matrix`` of a form prints, from an old manifest to WITH_PORT."""
+
+    def printed(old: str, form: str) -> str:
+        for file_name, text in (("old.yaml", old), ("new.yaml", WITH_PORT)):
+            (tmp_path / file_name).write_text(text)
+        arguments = ["plan", "--matrix", "--format", form, "--base"]
+        return (
+            CliRunner()
+            .invoke(netapply, [*arguments, *(str(tmp_path / each) for each in ("old.yaml", "new.yaml"))])
+            .output
+        )
+
+    return printed
+
+
+WAY = "host:8080/tcp  from host, m/db, m/web, outside"
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [
+        ("text", f"reaches from now on\n  + {WAY}\n"),
+        ("markdown", f"<summary>Who reaches whom</summary>\n\n```diff\n+ {WAY}\n"),
+        ("html", f'<h3>reaches from now on</h3><ul><li class="added">+ {WAY}</li>'),
+    ],
+)
+def test_a_plan_shows_who_reaches_what_from_now_on(
+    matrix_plan: Callable[[str, str], str], form: str, line: str
+) -> None:
+    assert line in matrix_plan("name: m\ncontainers: {}\n", form)
+    same = matrix_plan(WITH_PORT.replace("web: {", "web: {extra_hosts: ['a:192.0.2.1'], "), form)
+    assert "who reaches whom stays as it is" in same
+    assert WAY not in same
+
+
+def test_programs_read_who_reaches_what_from_now_on(matrix_plan: Callable[[str, str], str]) -> None:
+    document = json.loads(matrix_plan(WITH_PORT.replace("8080:80", "8081:80"), "json"))
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
+    cell = {"from": "outside", "to": "host", "port": 8080, "protocol": "tcp"}
+    assert cell in document["reach"]["opened"]
+    assert {**cell, "port": 8081} in document["reach"]["closed"]
 
 
 def test_the_matrix_of_a_hundred_containers_takes_less_than_a_second(tmp_path: Path) -> None:
