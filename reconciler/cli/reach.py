@@ -79,9 +79,12 @@ def command(
     on any host. Exit 0: it arrives, 2: it does not, 1: error.
     """
     _check(origin, target, merged, as_matrix=as_matrix, probe=probe, choices=(live, planned))
+    from reconciler.reach.doubts import doubts  # noqa: PLC0415  # --help must not pay for it
+
     question = _question(target) if target else None
     manifests = session.manifests_of((), merged, stack_name, profiles, env_files) if merged else ()
     seen = _look(settings, manifests, live=live, planned=planned)
+    session.show_warnings(list(doubts(seen.state)))
     if question is None or origin is None:
         return _show_matrix(seen, output_format)
     return _answer(seen, origin, question, output_format, probe=probe)

@@ -258,7 +258,12 @@ def test_the_matrix_of_a_live_host(host: Host) -> None:
     assert cells["shop/db", "host", 8080]
     assert not cells["shop/db", "shop/web", 80]
     assert cells["host", "shop/web", 80]
-    assert "shop/web:80/tcp\n    from  host\n    not   shop/db, outside\n" in host.netapply("reach", "--matrix").stdout
+    whole = host.netapply("reach", "--matrix")
+    assert "shop/web:80/tcp\n    from  host\n    not   shop/db, outside\n" in whole.stdout
+    assert whole.stderr == ""
+    host.run(["nft", "insert", "rule", "inet", "netapply", "judge", "drop"])
+    for question in (["--matrix"], ["outside", "host:8080"]):
+        assert "were changed by somebody" in host.netapply("reach", *question).stderr
 
 
 @pytest.mark.long
