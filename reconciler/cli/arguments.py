@@ -35,6 +35,11 @@ class Arguments:
     env_files: tuple[str, ...] = ()
 
     @property
+    def names_files(self) -> bool:
+        """Whether they say where a manifest is: else it is looked for, or a stack's name is enough."""
+        return bool(self.files or self.merged)
+
+    @property
     def with_stdin(self) -> bool:
         """Whether a manifest comes on standard input."""
         return "-" in {*self.files, *self.merged}

@@ -5,15 +5,12 @@ from __future__ import annotations
 import click
 
 from reconciler.cli import options, session
+from reconciler.cli.arguments import Arguments
 from reconciler.cli.look import print_json
 
 
 @click.command("config")
-@options.files
-@options.merged
-@options.stack_name
-@options.profiles
-@options.env_files
+@options.manifests
 @click.option(
     "--format",
     "output_format",
@@ -22,15 +19,11 @@ from reconciler.cli.look import print_json
     help="For people (which is YAML) or programs.",
 )
 def command(
-    files: tuple[str, ...],
-    merged: tuple[str, ...],
-    stack_name: str | None,
-    profiles: tuple[str, ...],
-    env_files: tuple[str, ...],
+    arguments: Arguments,
     output_format: str,
 ) -> None:
     """Show the manifest interpolated, merged, in long forms, with defaults. Environment values stay hidden."""
-    manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
+    manifests = arguments.stacks()
     from reconciler.manifest import canonical  # noqa: PLC0415  # --help must not pay for it
 
     session.show_warnings([warning for manifest in manifests for warning in manifest.warnings])

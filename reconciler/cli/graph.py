@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import options, session
+from reconciler.cli.arguments import Arguments
 from reconciler.cli.main import Settings
 
 if TYPE_CHECKING:
@@ -17,11 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("graph")
-@options.files
-@options.merged
-@options.stack_name
-@options.profiles
-@options.env_files
+@options.manifests
 @click.option("--live", is_flag=True, help="What stands on the host: of all stacks, or of those that are named.")
 @click.option(
     "--format",
@@ -33,11 +30,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(
     settings: Settings,
-    files: tuple[str, ...],
-    merged: tuple[str, ...],
-    stack_name: str | None,
-    profiles: tuple[str, ...],
-    env_files: tuple[str, ...],
+    arguments: Arguments,
     output_format: str,
     *,
     live: bool,
@@ -48,10 +41,10 @@ def command(
     if live:
         from reconciler.cli.look import look, stacks_named  # noqa: PLC0415  # a drawn manifest needs no host
 
-        stacks = stacks_named(files, merged, stack_name, profiles, env_files)
+        stacks = stacks_named(arguments)
         state, title = look(settings).observation.state, "netapply: the host"
     else:
-        manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
+        manifests = arguments.stacks()
         session.show_warnings([warning for manifest in manifests for warning in manifest.warnings])
         state, stacks = _made_by(manifests), None
         title = f"netapply: {', '.join(sorted(manifest.stack for manifest in manifests))}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli import session
+from reconciler.cli.arguments import Arguments
 from reconciler.cli.main import Settings
 from reconciler.observation import Observation
 from reconciler.resources.joined import FOREIGN
@@ -66,18 +66,11 @@ def look(settings: Settings) -> Look:
         return Look(machine.observe(), machine.host)
 
 
-def stacks_named(
-    files: Sequence[str],
-    merged: Sequence[str],
-    stack_name: str | None,
-    profiles: Sequence[str],
-    env_files: Sequence[str],
-) -> frozenset[str] | None:
+def stacks_named(arguments: Arguments) -> frozenset[str] | None:
     """The stacks that the arguments name; None, for all of them, where they name none."""
-    if files or merged:
-        manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
-        return frozenset(manifest.stack for manifest in manifests)
-    return frozenset({stack_name}) if stack_name else None
+    if arguments.names_files:
+        return frozenset(manifest.stack for manifest in arguments.stacks())
+    return frozenset({arguments.stack_name}) if arguments.stack_name else None
 
 
 def host_namespace(host_name: str) -> Path:

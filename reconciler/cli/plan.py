@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plan")
-@options.files
-@options.merged
-@options.stack_name
-@options.profiles
-@options.env_files
+@options.manifests
 @options.adopt
 @options.no_host_rule
 @click.option(
@@ -49,11 +45,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(
     settings: Settings,
-    files: tuple[str, ...],
-    merged: tuple[str, ...],
-    stack_name: str | None,
-    profiles: tuple[str, ...],
-    env_files: tuple[str, ...],
+    arguments: Arguments,
     output_format: str,
     observed: str,
     base: str,
@@ -70,9 +62,8 @@ def command(
         raise click.UsageError(f"--commands are lines for a shell; leave --format {output_format} away")
     if with_matrix and as_commands:
         raise click.UsageError("--commands are lines for a shell; leave --matrix away")
-    manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
+    manifests = arguments.stacks()
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
-    arguments = Arguments(files, merged, stack_name, profiles, env_files)
     keep = partial(_save, out, arguments, settings.firewall, scope) if out else None
     if observed or base:
         if as_commands:

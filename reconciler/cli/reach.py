@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli import options, session
+from reconciler.cli.arguments import Arguments
 from reconciler.cli.main import Settings
 from reconciler.errors import NetapplyError
 
@@ -46,10 +47,7 @@ class _Seen:
 @click.command("reach")
 @click.argument("origin", metavar="[FROM]", required=False)
 @click.argument("target", metavar="[TO:PORT[/PROTOCOL]]", required=False)
-@options.merged
-@options.stack_name
-@options.profiles
-@options.env_files
+@options.merged_manifests
 @click.option("--live", is_flag=True, help="With -f: the host as it is, with the places in those files.")
 @click.option("--planned", is_flag=True, help="With -f: this host as `up` would leave it.")
 @click.option(
@@ -62,10 +60,7 @@ def command(
     settings: Settings,
     origin: str | None,
     target: str | None,
-    merged: tuple[str, ...],
-    stack_name: str | None,
-    profiles: tuple[str, ...],
-    env_files: tuple[str, ...],
+    arguments: Arguments,
     output_format: str,
     *,
     live: bool,
@@ -78,11 +73,11 @@ def command(
     FROM and TO are a container, `host`, `outside` or an address. Of this host, or with -f of what that manifest makes
     on any host. Exit 0: it arrives, 2: it does not, 1: error.
     """
-    _check(origin, target, merged, as_matrix=as_matrix, probe=probe, choices=(live, planned))
+    _check(origin, target, arguments.merged, as_matrix=as_matrix, probe=probe, choices=(live, planned))
     from reconciler.reach.doubts import doubts  # noqa: PLC0415  # --help must not pay for it
 
     question = _question(target) if target else None
-    manifests = session.manifests_of((), merged, stack_name, profiles, env_files) if merged else ()
+    manifests = arguments.stacks() if arguments.merged else ()
     seen = _look(settings, manifests, live=live, planned=planned)
     session.show_warnings(list(doubts(seen.state)))
     if question is None or origin is None:

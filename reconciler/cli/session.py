@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.cli import diagnostics
-from reconciler.cli.arguments import Arguments
 from reconciler.cli.main import Settings
 from reconciler.desired.build import Scope
 from reconciler.errors import NetapplyError, Problem
@@ -19,22 +18,6 @@ from reconciler.manifest.model import Manifest
 if TYPE_CHECKING:
     from reconciler.kernel.machine import Machine
     from reconciler.plan.plan import Plan
-
-
-def manifests_of(
-    files: Sequence[str],
-    merged: Sequence[str],
-    stack_name: str | None,
-    profiles: Sequence[str] = (),
-    env_files: Sequence[str] = (),
-) -> tuple[Manifest, ...]:
-    """The stacks that the arguments name: positional files are separate, ``-f`` files merge into one.
-
-    Without ``env_files`` each stack has its own ``.env``.
-
-    Raises NetapplyError with all faults of all files.
-    """
-    return Arguments(tuple(files), tuple(merged), stack_name, tuple(profiles), tuple(env_files)).stacks()
 
 
 def scope_of(manifests: Sequence[Manifest], *, adopt: bool = False, host_rule: bool = True) -> Scope:

@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("up")
-@options.files
-@options.merged
-@options.stack_name
-@options.profiles
-@options.env_files
+@options.manifests
 @options.adopt
 @options.no_host_rule
 @click.option("--dry-run", is_flag=True, help="The same as `plan`.")
@@ -41,11 +37,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(
     settings: Settings,
-    files: tuple[str, ...],
-    merged: tuple[str, ...],
-    stack_name: str | None,
-    profiles: tuple[str, ...],
-    env_files: tuple[str, ...],
+    arguments: Arguments,
     seconds: int | None,
     *,
     adopt: bool,
@@ -53,11 +45,12 @@ def command(
     dry_run: bool,
 ) -> int:
     """Make the host like the manifest: plan, execute, verify; roll back on failure."""
-    if files and is_saved_plan(files[0]):
-        if stack_name or profiles or adopt or no_host_rule or dry_run:
-            raise click.UsageError(f"{files[0]} is a saved plan: it says all but where the manifests are")
-        return _apply_saved(settings, files[0], Arguments(files[1:], merged, env_files=env_files), seconds)
-    manifests = session.manifests_of(files, merged, stack_name, profiles, env_files)
+    path, *files = arguments.files or ("",)
+    if path and is_saved_plan(path):
+        if arguments.stack_name or arguments.profiles or adopt or no_host_rule or dry_run:
+            raise click.UsageError(f"{path} is a saved plan: it says all but where the manifests are")
+        return _apply_saved(settings, path, replace(arguments, files=tuple(files)), seconds)
+    manifests = arguments.stacks()
     scope = session.scope_of(manifests, adopt=adopt, host_rule=not no_host_rule)
     if dry_run:
         from reconciler.cli.plan import show  # noqa: PLC0415  # only this way needs it
