@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 
 from reconciler.errors import Source
 from reconciler.firewall.transaction import ByTransaction
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfNetwork
+from reconciler.state import Key, Kind
 
 Span = tuple[str, int, int]
 """Protocol, first and last port."""
 
 
 @dataclass(frozen=True, slots=True)
-class AllowPolicy(ByTransaction):
+class AllowPolicy(ByTransaction, PartOfNetwork):
     """Members of ``network`` (``stack/key``) on the bridge ``interface`` may reach those on ``target_interface``.
 
     ``ports`` are disjoint and sorted; empty: everything. Only answers come back.
@@ -36,13 +37,6 @@ class AllowPolicy(ByTransaction):
     @property
     def key(self) -> Key:
         return Key(Kind.POLICY, f"{self.network}:{self.interface} to {self.target_interface}")
-
-    @property
-    def subject(self) -> str:
-        return subject_of("network", self.network)
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         what = ", ".join(_port_text(span) for span in self.ports) if self.ports else "everything"

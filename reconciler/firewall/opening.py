@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from reconciler.errors import Source
 from reconciler.firewall.transaction import ByTransaction
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfContainer
+from reconciler.state import Key, Kind
 
 
 def origins(sources: tuple[str, ...]) -> str:
@@ -17,7 +18,7 @@ def origins(sources: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening(ByTransaction):
+class Opening(ByTransaction, PartOfContainer):
     """Ports ``first`` to ``last`` of every address of the host, for a container in host mode.
 
     ``container`` is ``stack/name``; ``sources``: subnets of either family that may come,
@@ -41,13 +42,6 @@ class Opening(ByTransaction):
     def ports(self) -> str:
         """``80`` or ``8000-8010``."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"open {self.ports}/{self.protocol} of the host, {origins(self.sources)}, any destination"

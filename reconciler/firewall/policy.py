@@ -11,14 +11,15 @@ from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.opening import Opening, origins
 from reconciler.firewall.transaction import ByTransaction
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
-from reconciler.state import HOST_OWNER, Key, Kind, subject_of
+from reconciler.resources.parts import PartOfContainer, PartOfHost, PartOfNetwork
+from reconciler.state import Key, Kind
 
 MARK = 0x02000000
 """The mark bit of traffic that we accepted, clear of the bits of netavark, CNI and Kubernetes."""
 
 
 @dataclass(frozen=True, slots=True)
-class FirewallBase(ByTransaction):
+class FirewallBase(ByTransaction, PartOfHost):
     """The shared table's fixed chains. ``intact``: observed chains are what we would write.
 
     ``strays``: what else was found in our table, in the backend's own words, for the repair.
@@ -32,19 +33,8 @@ class FirewallBase(ByTransaction):
     live: ClassVar[frozenset[str]] = frozenset({"intact", "mark"})
 
     @property
-    def owner(self) -> str:
-        return HOST_OWNER
-
-    @property
     def key(self) -> Key:
         return Key(Kind.RULE, f"host:firewall/{self.backend}")
-
-    @property
-    def subject(self) -> str:
-        return HOST_OWNER
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"firewall table of netapply ({self.backend})"
@@ -54,7 +44,7 @@ class FirewallBase(ByTransaction):
 
 
 @dataclass(frozen=True, slots=True)
-class HostAccept(ByTransaction):
+class HostAccept(ByTransaction, PartOfHost):
     """One rule of ours in a foreign chain, before all that would drop: it accepts what our mark is on.
 
     ``engine`` is ``nft`` (a native table), ``iptables-nft`` or ``iptables-legacy``;
@@ -72,19 +62,8 @@ class HostAccept(ByTransaction):
     live: ClassVar[frozenset[str]] = frozenset({"mark", "hook"})
 
     @property
-    def owner(self) -> str:
-        return HOST_OWNER
-
-    @property
     def key(self) -> Key:
         return Key(Kind.RULE, f"host:accept {self.engine} {self.family} {self.table} {self.chain}")
-
-    @property
-    def subject(self) -> str:
-        return HOST_OWNER
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         what = "what is opened" if self.hook == "input" else "our traffic"
@@ -101,7 +80,7 @@ class HostAccept(ByTransaction):
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkPolicy(ByTransaction):
+class NetworkPolicy(ByTransaction, PartOfNetwork):
     """Who may talk from, to and within one bridge network.
 
     ``network`` is ``stack/key``; ``subnets`` are its subnets, both families.
@@ -145,13 +124,6 @@ class NetworkPolicy(ByTransaction):
     def key(self) -> Key:
         return Key(Kind.POLICY, f"{self.network}:{self.interface}")
 
-    @property
-    def subject(self) -> str:
-        return subject_of("network", self.network)
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
-
     def describe(self) -> str:
         words = [
             "internal" if self.internal else "isolated from other networks",
@@ -178,7 +150,7 @@ class NetworkPolicy(ByTransaction):
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedPort(ByTransaction):
+class PublishedPort(ByTransaction, PartOfContainer):
     """One published port of one family.
 
     ``container`` is ``stack/name``. ``host_address`` is ``0.0.0.0`` or ``::`` for every
@@ -210,13 +182,6 @@ class PublishedPort(ByTransaction):
         host = f"[{self.host_address}]" if ":" in self.host_address else self.host_address
         way = " routed" if self.routed else ""
         return Key(Kind.PORT, f"{self.container}:{host}:{self.host_port}/{self.protocol}{way}")
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         name = self.container.partition("/")[2]

@@ -12,10 +12,6 @@ class ByTransaction:
 
     __slots__ = ()
 
-    @property
-    def sandbox(self) -> str:
-        return ""
-
     def create(self) -> tuple[Action, ...]:
         return (Firewall(),)
 

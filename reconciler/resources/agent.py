@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from reconciler.actions import Action, HoldPorts, StartAgent, StopAgent
 from reconciler.errors import Source
+from reconciler.resources.parts import Part, PartOfHost
 from reconciler.state import HOST_OWNER, Key, Kind
 
 AGENT_VERSION = 2
@@ -17,7 +18,7 @@ AGENT_KEY = Key(Kind.AGENT, f"{HOST_OWNER}:agent")
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(PartOfHost):
     """The one background process of a host. ``version`` is that of the protocol it speaks."""
 
     version: int = AGENT_VERSION
@@ -25,23 +26,8 @@ class Agent:
     live: ClassVar[frozenset[str]] = frozenset()
 
     @property
-    def owner(self) -> str:
-        return HOST_OWNER
-
-    @property
     def key(self) -> Key:
         return AGENT_KEY
-
-    @property
-    def subject(self) -> str:
-        return HOST_OWNER
-
-    @property
-    def sandbox(self) -> str:
-        return ""
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return "agent of the host"
@@ -60,7 +46,7 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldPorts:
+class HeldPorts(Part):
     """The host ports of one stack that the agent holds, so that no other program takes them unnoticed.
 
     ``pins`` is sorted; each is (protocol, address, port), an address of all being ``0.0.0.0`` or ``::``.
@@ -78,10 +64,6 @@ class HeldPorts:
     @property
     def subject(self) -> str:
         return "ports of the host"
-
-    @property
-    def sandbox(self) -> str:
-        return ""
 
     def needs(self) -> tuple[Key, ...]:
         return (AGENT_KEY,)

@@ -12,7 +12,8 @@ from reconciler.errors import Source
 from reconciler.naming import LINK_GROUP, Label
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, link_header, mac, nest, text, u8, u32
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfNetwork
+from reconciler.state import Key, Kind
 
 
 def bridge_key(network: str, interface: str) -> Key:
@@ -21,7 +22,7 @@ def bridge_key(network: str, interface: str) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Bridge:
+class Bridge(PartOfNetwork):
     """The bridge of ``network`` (``stack/key``), whose real name is ``network_name``.
 
     ``nf_call``: frames within the bridge pass the IP hooks, which ``icc: false`` needs.
@@ -53,17 +54,6 @@ class Bridge:
     def label(self) -> Label:
         """What stands in its alias."""
         return Label("bridge", "", self.owner, self.network.partition("/")[2], self.network_name, self.origin)
-
-    @property
-    def subject(self) -> str:
-        return subject_of("network", self.network)
-
-    @property
-    def sandbox(self) -> str:
-        return ""
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"bridge {self.interface}"

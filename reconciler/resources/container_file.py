@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from reconciler.actions import Action, RemoveContainerFile, WriteContainerFile
 from reconciler.errors import Source
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfContainer
+from reconciler.state import Key, Kind
 
 HOSTS, RESOLV_CONF, HOSTNAME = FILE_NAMES = ("hosts", "resolv.conf", "hostname")
 _SHOWN_LINES = 6
@@ -21,7 +22,7 @@ def file_key(container: str, file_name: str) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerFile:
+class ContainerFile(PartOfContainer):
     """``file_name`` (``hosts``, ``resolv.conf``, ``hostname``) of ``container`` (``stack/name``), with its whole text.
 
     Changed in place: who runs with it sees the new text at once. ``linked`` is false, of an observed ``hosts`` only,
@@ -41,16 +42,9 @@ class ContainerFile:
         return file_key(self.container, self.file_name)
 
     @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
     def sandbox(self) -> str:
         # A thousand other containers' files need not be read again to see that this one is right.
         return self.container
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"/etc/{self.file_name}"

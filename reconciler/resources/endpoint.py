@@ -13,7 +13,8 @@ from reconciler.naming import LINK_GROUP, Label, mac_address
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, link_header, mac, nest, text, u8, u32
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfSandbox
+from reconciler.state import Key, Kind
 
 
 def endpoint_key(container: str, interface: str) -> Key:
@@ -22,7 +23,7 @@ def endpoint_key(container: str, interface: str) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(PartOfSandbox):
     """A veth pair: ``interface`` in the sandbox of ``container``, ``host_interface`` on ``bridge``.
 
     ``network`` is ``stack/key`` of the network and ``network_name`` its real name. A half
@@ -56,14 +57,6 @@ class Endpoint:
         """What stands in the alias of its host end."""
         container_name = self.container.partition("/")[2]
         return Label("endpoint", "", self.owner, container_name, self.network_name, self.origin)
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         if not self.interface:

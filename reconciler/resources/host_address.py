@@ -13,13 +13,14 @@ from reconciler.errors import Source
 from reconciler.naming import ADDRESS_PROTOCOL
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import address_header, attribute, packed, u8, u32
+from reconciler.resources.parts import Part
 from reconciler.state import HOST_OWNER, Key, Kind, subject_of
 
 _FOREVER = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class HostAddress:
+class HostAddress(Part):
     """``address`` (without prefix length) on ``interface``, for ``container`` (``stack/name``).
 
     It stands alone, without its subnet, and bears our protocol number. ``owner`` is the host where
@@ -41,13 +42,6 @@ class HostAddress:
     @property
     def subject(self) -> str:
         return subject_of("container", self.container) if self.container else HOST_OWNER
-
-    @property
-    def sandbox(self) -> str:
-        return ""
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"address {self.address} on the host's {self.interface}"

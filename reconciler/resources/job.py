@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from reconciler.actions import Action, AwaitEnd, ForgetEnd, ForgetEndedJob, RecordEndedJob
 from reconciler.errors import Source
 from reconciler.resources.agent import AGENT_KEY
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfContainer
+from reconciler.state import Key, Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(PartOfContainer):
     """The agent's charge to remove ``container`` (``stack/name``) when its command has ended."""
 
     owner: str
@@ -24,14 +25,6 @@ class Job:
     @property
     def key(self) -> Key:
         return Key(Kind.AGENT, f"{self.container}:removal")
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return ""
 
     def needs(self) -> tuple[Key, ...]:
         return (AGENT_KEY,)
@@ -54,7 +47,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedJob:
+class EndedJob(PartOfContainer):
     """The record that the job of ``container`` has run as it is defined, so that it does not run again.
 
     ``definition`` is a digest of its command's definition: a changed one runs.
@@ -70,17 +63,6 @@ class EndedJob:
     @property
     def key(self) -> Key:
         return Key(Kind.FILE, f"{self.container}:ended")
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return ""
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"job ended ({'unknown' if self.exit_code is None else self.exit_code})"

@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 from reconciler.actions import Action, JoinNamespace, LeaveNamespace
 from reconciler.errors import Source
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, subject_of
+from reconciler.resources.parts import PartOfSandbox
+from reconciler.state import Key
 
 FOREIGN = "netns:"
 """How the name of a namespace below /run/netns begins that netapply did not make."""
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(PartOfSandbox):
     """``container`` (``stack/name``) in a network namespace that is not its own.
 
     ``namespace`` is the ``stack/name`` of the sandbox, ``netns:NAME`` for one below /run/netns that netapply did not
@@ -35,14 +36,6 @@ class Joined:
     @property
     def key(self) -> Key:
         return namespace_key(self.container)
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         own = not self.namespace or self.namespace.startswith(FOREIGN)

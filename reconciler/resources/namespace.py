@@ -17,7 +17,8 @@ from reconciler.actions import (
 )
 from reconciler.errors import Source
 from reconciler.naming import Label
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfSandbox
+from reconciler.state import Key, Kind
 
 
 def namespace_key(container: str) -> Key:
@@ -26,7 +27,7 @@ def namespace_key(container: str) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(PartOfSandbox):
     """The sandbox of ``container`` (``stack/name``).
 
     ``pinned`` is false, of an observed one only, where its name below /run/netns is gone or leads nowhere;
@@ -56,17 +57,6 @@ class Namespace:
     def label(self) -> Label:
         """What stands on its ``lo``; the executor fills in the host."""
         return Label("sandbox", "", self.owner, self.container.partition("/")[2], "", self.origin)
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"network namespace {self.attached} of another program" if self.attached else "network namespace"

@@ -11,7 +11,8 @@ from reconciler.actions import Action, StartProcess, StopProcess
 from reconciler.errors import Source
 from reconciler.resources.container_file import FILE_NAMES, file_key
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfContainer
+from reconciler.state import Key, Kind
 
 _SHOWN = 60
 """How many characters of a command a plan's line shows; a script would drown the rest."""
@@ -23,7 +24,7 @@ def process_key(container: str) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class Process(PartOfContainer):
     """The command of ``container`` (``stack/name``), running or ended.
 
     Whether it still runs, and its exit code, are records and no part of this: a command that ended
@@ -58,14 +59,6 @@ class Process:
     @property
     def key(self) -> Key:
         return process_key(self.container)
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return ""
 
     def needs(self) -> tuple[Key, ...]:
         places = (namespace_key(self.namespace),) if self.namespace else ()

@@ -10,7 +10,8 @@ from reconciler.actions import Action, ForgetNames, ServeNames
 from reconciler.errors import Source
 from reconciler.resources.agent import AGENT_KEY
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfSandbox
+from reconciler.state import Key, Kind
 
 
 class Registration(NamedTuple):
@@ -32,7 +33,7 @@ class Upstream(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Resolver:
+class Resolver(PartOfSandbox):
     """The resolver of ``container`` (``stack/name``), which has a sandbox of its own.
 
     It knows the names registered on the container's networks and its ``links`` (alias and addresses, for it alone);
@@ -52,14 +53,6 @@ class Resolver:
     @property
     def key(self) -> Key:
         return Key(Kind.AGENT, f"{self.container}:names")
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         return (AGENT_KEY, namespace_key(self.container))

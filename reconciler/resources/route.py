@@ -14,7 +14,8 @@ from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, packed, route_header, u32
 from reconciler.resources.endpoint import endpoint_key
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfSandbox
+from reconciler.state import Key, Kind
 
 DEFAULT_METRIC = {4: 0, 6: 1024}
 """The metric that the kernel gives a route without one, by family."""
@@ -40,7 +41,7 @@ def route_key(container: str, destination: str, metric: int) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Route(PartOfSandbox):
     """``destination`` (with prefix length) through ``gateway`` on ``interface`` of ``container``.
 
     ``protocol`` is the kernel's number for who made it; ours is ``ROUTE_PROTOCOL``, and a
@@ -76,14 +77,6 @@ class Route:
         """Whether it is the default route that a container has as a rule: through a link, and of the usual metric."""
         everything = self.destination == DEFAULT_DESTINATION[self.family]
         return everything and bool(self.interface) and self.metric == DEFAULT_METRIC[self.family]
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         place = endpoint_key(self.container, self.interface) if self.interface else namespace_key(self.container)

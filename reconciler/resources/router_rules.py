@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from reconciler.actions import Action, RemoveRouterRules, WriteRouterRules
 from reconciler.errors import Source
 from reconciler.resources.namespace import namespace_key
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfSandbox
+from reconciler.state import Key, Kind
 
 
 def router_rules_key(container: str) -> Key:
@@ -18,7 +19,7 @@ def router_rules_key(container: str) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class RouterRules:
+class RouterRules(PartOfSandbox):
     """What ``container`` (``stack/name``) sends on for others bears its own address, so that answers come back.
 
     The rules are always the same (``firewall/router_layout.py``). ``intact`` is false, of an observed one only,
@@ -34,14 +35,6 @@ class RouterRules:
     @property
     def key(self) -> Key:
         return router_rules_key(self.container)
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         return (namespace_key(self.container),)

@@ -17,9 +17,10 @@ from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL, Label
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, link_header, mac, packed, route_header, text, u32
 from reconciler.netlink.sub_interface_kinds import link_info
+from reconciler.resources.parts import PartOfNetwork
 from reconciler.resources.sub_interface import refusals
 from reconciler.resources.vlan import vlan_key
-from reconciler.state import Key, Kind, subject_of
+from reconciler.state import Key, Kind
 
 LABEL = "shim"
 
@@ -30,7 +31,7 @@ def shim_key(network: str, interface: str) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Shim:
+class Shim(PartOfNetwork):
     """``interface`` of the host on ``parent``, of ``network`` (``stack/key``), whose real name is ``network_name``."""
 
     owner: str
@@ -57,14 +58,6 @@ class Shim:
     def label(self) -> Label:
         """What stands in its alias."""
         return Label(LABEL, "", self.owner, self.network.partition("/")[2], self.network_name, self.origin)
-
-    @property
-    def subject(self) -> str:
-        return subject_of("network", self.network)
-
-    @property
-    def sandbox(self) -> str:
-        return ""
 
     def needs(self) -> tuple[Key, ...]:
         return (vlan_key(self.parent),)
@@ -137,7 +130,7 @@ class Shim:
 
 
 @dataclass(frozen=True, slots=True)
-class ShimRoute:
+class ShimRoute(PartOfNetwork):
     """The host's route to ``destination``, a member's address with the length of one host, through the shim."""
 
     owner: str
@@ -150,14 +143,6 @@ class ShimRoute:
     @property
     def key(self) -> Key:
         return Key(Kind.ROUTE, f"{self.network}:{self.destination} {self.interface}")
-
-    @property
-    def subject(self) -> str:
-        return subject_of("network", self.network)
-
-    @property
-    def sandbox(self) -> str:
-        return ""
 
     def needs(self) -> tuple[Key, ...]:
         return (shim_key(self.network, self.interface),)

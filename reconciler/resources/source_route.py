@@ -19,14 +19,15 @@ from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, packed, route_header, rule_header, u8, u32
 from reconciler.resources.address import address_key
 from reconciler.resources.endpoint import endpoint_key
-from reconciler.state import Key, Kind, subject_of
+from reconciler.resources.parts import PartOfSandbox
+from reconciler.state import Key, Kind
 
 PRIORITY = 11000
 """Of the rules: after the local table (0), before the main one (32766)."""
 
 
 @dataclass(frozen=True, slots=True)
-class SourceRoute:
+class SourceRoute(PartOfSandbox):
     """What has ``address`` (with prefix length) for its source takes ``gateway`` on ``interface``, by ``table``.
 
     An empty ``gateway``: everybody is a neighbour there. ``whole`` is false where only a part of it was found.
@@ -49,14 +50,6 @@ class SourceRoute:
     @property
     def _family(self) -> int:
         return c.AF_INET6 if ":" in self.address else c.AF_INET
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         if not self.interface:

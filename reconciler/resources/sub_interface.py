@@ -15,8 +15,9 @@ from reconciler.netlink.encode import link_header, mac, nest, text, u32
 from reconciler.netlink.sub_interface_kinds import link_info
 from reconciler.resources.endpoint import endpoint_key
 from reconciler.resources.namespace import namespace_key
+from reconciler.resources.parts import PartOfSandbox
 from reconciler.resources.vlan import vlan_key
-from reconciler.state import Key, subject_of
+from reconciler.state import Key
 
 LABEL, INTERNAL_LABEL = "sub-interface", "internal-sub-interface"
 """The kinds of label on it; the second stands on networks that lead nowhere."""
@@ -33,7 +34,7 @@ def refusals(driver: str, parent: str) -> tuple[tuple[int, str], ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class SubInterface:
+class SubInterface(PartOfSandbox):
     """``interface`` in the sandbox of ``container``, whose frames leave through ``parent``, a link of the host.
 
     ``network`` is ``stack/key`` of the network and ``network_name`` its real name, both empty on what
@@ -69,14 +70,6 @@ class SubInterface:
         """What stands in its alias: of which network it is. Whose it is says the sandbox."""
         stack, _, network_key = self.network.partition("/")
         return Label(INTERNAL_LABEL if self.internal else LABEL, "", stack, network_key, self.network_name, "")
-
-    @property
-    def subject(self) -> str:
-        return subject_of("container", self.container)
-
-    @property
-    def sandbox(self) -> str:
-        return self.container
 
     def needs(self) -> tuple[Key, ...]:
         return (namespace_key(self.container), vlan_key(self.parent))

@@ -13,6 +13,7 @@ from reconciler.naming import LINK_GROUP, Label
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text, u32
 from reconciler.netlink.sub_interface_kinds import vlan_info
+from reconciler.resources.parts import Part
 from reconciler.state import HOST_OWNER, Key, Kind
 
 LABEL = "vlan"
@@ -34,7 +35,7 @@ def vlan_of(interface: str) -> tuple[str, int] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Vlan:
+class Vlan(Part):
     """``interface`` is VLAN ``number`` (802.1Q) of ``parent``. Stacks share it, so it is the host's, and goes last."""
 
     owner: str
@@ -57,13 +58,6 @@ class Vlan:
     @property
     def subject(self) -> str:
         return HOST_OWNER
-
-    @property
-    def sandbox(self) -> str:
-        return ""
-
-    def needs(self) -> tuple[Key, ...]:
-        return ()
 
     def describe(self) -> str:
         return f"VLAN interface {self.interface} on {self.parent}"
