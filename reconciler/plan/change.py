@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.actions import Action
@@ -19,6 +19,11 @@ class Disruption(StrEnum):
     RECREATE = "recreate"
 
 
+def _keep_key(change: Change, resource: Resource) -> None:
+    # A run asks each change for it a dozen times, and a resource puts it together anew each time.
+    object.__setattr__(change, "key", resource.key)
+
+
 @dataclass(frozen=True, slots=True)
 class Create:
     """Make ``after``."""
@@ -26,10 +31,10 @@ class Create:
     after: Resource
     reason: str = ""
     disruption: Disruption = Disruption.NONE
+    key: Key = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> Key:
-        return self.after.key
+    def __post_init__(self) -> None:
+        _keep_key(self, self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +45,10 @@ class Update:
     after: Resource
     reason: str = ""
     disruption: Disruption = Disruption.NONE
+    key: Key = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> Key:
-        return self.after.key
+    def __post_init__(self) -> None:
+        _keep_key(self, self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,10 @@ class Delete:
     reason: str = ""
     disruption: Disruption = Disruption.NONE
     implied: bool = False
+    key: Key = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> Key:
-        return self.before.key
+    def __post_init__(self) -> None:
+        _keep_key(self, self.before)
 
 
 Change = Create | Update | Delete

@@ -31,9 +31,9 @@ class Progress:
         return _line(entry) if self._left[id(entry)] == 0 else None
 
     def summary(self) -> str:
-        """``Done: 3 created, 1 updated, 0 deleted``: as many as the plan said."""
+        """``Done: 3 added, 1 changed, 0 removed``: as many as the plan said."""
         counts = counted(entry.first for entry in self._entries)
-        return f"Done: {counts['create']} created, {counts['update']} updated, {counts['delete']} deleted"
+        return f"Done: {counts['create']} added, {counts['update']} changed, {counts['delete']} removed"
 
 
 def _line(entry: Entry) -> str:

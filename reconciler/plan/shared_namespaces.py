@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.errors import Problem
 from reconciler.plan.change import Change, Create, Delete
@@ -15,22 +16,22 @@ from reconciler.state import State
 def disturbed_members(changes: Iterable[Change], observed: State) -> Iterator[Problem]:
     """A warning for each sandbox in use that goes or is made anew, with all that use it besides its own container."""
     changes = list(changes)
+    users = _users(observed)
     made = {change.key for change in changes if isinstance(change, Create)}
     gone = [change for change in changes if isinstance(change, Delete) and isinstance(change.before, Namespace)]
     for change in gone:
         container = change.key.name
-        members = members_of(container, observed)
+        members = sorted(users[container] - {container})
         if members:
             fate = "is made anew" if change.key in made else "is removed"
             message = f"the network namespace of {container} {fate}; it is also used by {', '.join(members)}"
             yield Problem(message, severity="warning")
 
 
-def members_of(namespace: str, state: State) -> list[str]:
-    """``stack/name`` of the containers that use the sandbox of another one, sorted."""
-    found = {
-        resource.container
-        for resource in state
-        if isinstance(resource, Joined | Process) and resource.namespace == namespace
-    }
-    return sorted(found - {namespace})
+def _users(state: State) -> Mapping[str, set[str]]:
+    """By sandbox, ``stack/name`` of the containers that use it."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for resource in state:
+        if isinstance(resource, Joined | Process):
+            found[resource.namespace].add(resource.container)
+    return found

@@ -26,7 +26,7 @@ def test_an_entry_is_said_when_the_last_of_it_is_done() -> None:
         None,
         "+ shop/web: publish 8080/tcp -> web:80, any source",
     ]
-    assert progress.summary() == "Done: 2 created, 0 updated, 0 deleted"
+    assert progress.summary() == "Done: 2 added, 0 changed, 0 removed"
 
 
 def test_what_nobody_planned_is_said_as_it_is() -> None:
