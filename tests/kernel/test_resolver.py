@@ -425,7 +425,7 @@ def test_random_bytes_and_floods_take_no_memory_and_no_answers_away(shop: Host) 
             if number % 5000 == 0:
                 started = time.monotonic()
                 assert addresses(ask(proxy, "db")) == ["10.8.0.4"]
-                assert time.monotonic() - started < 0.5
+                assert time.monotonic() - started < 1
     clients = [connected(web.path, SERVER, 53, "tcp", timeout=2) for _ in range(100)]
     for each in clients:
         with contextlib.suppress(OSError):

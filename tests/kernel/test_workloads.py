@@ -329,10 +329,10 @@ def test_a_handled_signal_gets_its_time_and_no_more(folder: Folder) -> None:
 
 def test_logs_follow_until_the_end(folder: Folder) -> None:
     folder.sandbox()
-    folder.shell("echo one; sleep 0.3; echo two")
+    folder.shell("echo one; sleep 1; echo two")
     begun = time.monotonic()
     assert b"".join(runtime_access.logs(folder.path, "shop/web1")) in {b"one\n", b""}
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 0.8
     assert folder.output() == "one\ntwo\n"
     with pytest.raises(NetapplyError, match="no command"):
         runtime_access.logs(folder.path, "shop/none")
