@@ -13,33 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel import drift_shop
 from tests.kernel.lab import Connection, Host, Lab, Machine
 from tests.kernel.watching import Watcher, until
 
-SHOP = """
-name: shop
-networks:
-  front:
-    enable_ipv6: true
-    ipam: {config: [{subnet: 172.30.1.0/24}, {subnet: "fd30:1::/64"}]}
-    driver_opts: {com.docker.network.bridge.name: brfront}
-  calm:
-    ipam: {config: [{subnet: 172.30.2.0/24}]}
-    driver_opts: {com.docker.network.bridge.name: brcalm}
-containers:
-  web:
-    networks: {front: {ipv4_address: 172.30.1.10, ipv6_address: "fd30:1::10"}}
-    ports: ["8080:80"]
-    sysctls: {net.ipv4.ip_unprivileged_port_start: "70"}
-    command: [sleep, "600"]
-    restart: always
-  app:
-    networks: {front: {ipv4_address: 172.30.1.11, ipv6_address: "fd30:1::11"}}
-  pair1:
-    networks: {calm: {ipv4_address: 172.30.2.10}}
-  pair2:
-    networks: {calm: {ipv4_address: 172.30.2.11}}
-"""
+SHOP = drift_shop.SHOP.replace("    command:", "    restart: always\n    command:")
 
 
 @dataclass
@@ -52,8 +30,7 @@ class World:
     kept: Connection
 
     def port_of(self, container: str) -> str:
-        found = self.host.run(["sh", "-c", f"ip -o link | grep -o 'nv-{container}-[a-z0-9]*'"]).stdout.split()
-        return found[0]
+        return drift_shop.port_of(self.host, container)
 
     def inside(self, container: str) -> Machine:
         return Machine(self.host.lab, container, self.pins[container])
