@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from reconciler.errors import NetapplyError
 from reconciler.firewall.foreign import COMMENT, Table, our_handles, place_of
 from reconciler.firewall.foreign_reading import legacy_table, tables
 from reconciler.firewall.policy import MARK, HostAccept
-from reconciler.kernel import nft_tables
+from reconciler.kernel import iptables_program, nft_tables
 from reconciler.kernel.libnftables import Nftables
 from reconciler.netlink.nft import TABLE_DORMANT
 from reconciler.plan.change import Change, Create, Delete
 
-_SECONDS = 30
 _LOCK_SECONDS = 10
-_ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
-_LEGACY_NAMES = {"ip": "/proc/thread-self/net/ip_tables_names", "ip6": "/proc/thread-self/net/ip6_tables_names"}
+_LEGACY_NAMES = {"ip": "ip_tables_names", "ip6": "ip6_tables_names"}
 
 
 def read(nftables: Nftables) -> tuple[Table, ...]:
@@ -104,17 +100,7 @@ def _iptables(engine: str, family: str, arguments: Sequence[str]) -> str:
     """What the program prints. Raises NetapplyError where it is missing, fails or hangs."""
     program = f"{_PROGRAMS[family]}-{engine.removeprefix('iptables-')}"
     command = [program, "-w", str(_LOCK_SECONDS), *arguments]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_SECONDS, env=_ENVIRONMENT)
-    except FileNotFoundError:
-        message = f"the host's firewall is kept by iptables, but {program} was not found"
-        raise NetapplyError.of(message, hint="install it: apt install iptables") from None
-    except subprocess.TimeoutExpired:
-        raise NetapplyError.of(f"{' '.join(command)} did not end within {_SECONDS} seconds") from None
-    if done.returncode:
-        reason = done.stderr.strip().partition("\n")[0] or f"exit status {done.returncode}"
-        raise NetapplyError.of(f"{' '.join(command)}: {reason}")
-    return done.stdout
+    return iptables_program.run(command, "the host's firewall is kept by iptables")
 
 
 def _legacy_tables() -> tuple[Table, ...]:
@@ -122,15 +108,8 @@ def _legacy_tables() -> tuple[Table, ...]:
     return tuple(
         legacy_table(family, _iptables("iptables-legacy", family, ["-S"]))
         for family, names in _LEGACY_NAMES.items()
-        if "filter" in _lines(names)
+        if "filter" in iptables_program.legacy_tables(names)
     )
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="ascii").split()
-    except OSError:
-        return []
 
 
 def _listed_apart(nftables: Nftables, standing: Mapping[tuple[str, str], int]) -> Iterator[dict[str, Any]]:
