@@ -54,6 +54,7 @@ class PlannedNetwork:
     source: Source | None = field(default=None, compare=False)
     parent: ParentOptions = _NO_PARENT
     host_addresses: tuple[str, ...] = ()
+    masquerade_ports: tuple[int, int] | None = None
 
     @property
     def on_parent(self) -> bool:
@@ -196,6 +197,7 @@ def plan_networks(
             source=network.source,
             parent=network.parent,
             host_addresses=network.host_addresses,
+            masquerade_ports=network.masquerade_ports,
         )
     return planned
 

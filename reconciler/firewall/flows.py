@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from reconciler.firewall.allow import AllowPolicy, Span
 from reconciler.firewall.opening import Opening
+from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import PublishedPort
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 from reconciler.state import Resource
@@ -84,8 +85,6 @@ class BetweenFlow:
 
 
 Flow = PortFlow | OpenFlow | FloatingFlow | EgressFlow | BetweenFlow
-Pair = tuple[Resource | None, Resource | None]
-"""One object before and after a change; None where it is not."""
 
 
 def flow_of(port: PublishedPort) -> PortFlow:

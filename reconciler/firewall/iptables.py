@@ -11,13 +11,10 @@ from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.iptables_layout import CHAINS, TABLES, Layout, Supported, jump_to, layout, places, rules_of
 from reconciler.firewall.iptables_parse import mark_of, parse
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, Tables
+from reconciler.firewall.pair import Pair, base_of
 from reconciler.firewall.policy import FirewallBase
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 from reconciler.state import Key, Resource
-
-Pair = tuple[Resource | None, Resource | None]
-"""One object before and after a change; None where it is not."""
-
 
 _KEYS: Final[Mapping[type, str]] = {
     FloatingPolicy: "floating_ip",
@@ -74,7 +71,7 @@ def edits(changes: Sequence[Pair], tables: Tables, families: Sequence[int]) -> t
 
     Raises NetapplyError for a name or an address that cannot stand in a rule.
     """
-    before, after = _base(changes)
+    before, after = base_of(changes)
     if before and not after:
         return _all(tables, {place: {} for place in tables}, reversed(TABLES))
     policies: dict[Key, Supported] = {
@@ -105,16 +102,6 @@ def unsupported(resources: Iterable[Resource]) -> tuple[Problem, ...]:
             except NetapplyError as error:
                 problems += error.problems
     return tuple(dict.fromkeys(problems))
-
-
-def _base(changes: Sequence[Pair]) -> tuple[FirewallBase | None, FirewallBase | None]:
-    for before, after in changes:
-        if isinstance(before, FirewallBase) or isinstance(after, FirewallBase):
-            return (
-                before if isinstance(before, FirewallBase) else None,
-                after if isinstance(after, FirewallBase) else None,
-            )
-    return None, None
 
 
 def _all(tables: Tables, wanted: Layout, order: Iterable[str]) -> tuple[TableEdit, ...]:

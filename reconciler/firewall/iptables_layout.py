@@ -129,10 +129,11 @@ def rules_of(policy: Supported) -> tuple[Placed, ...]:
 def words_of(network: NetworkPolicy, family: int) -> tuple[str, ...]:
     """What a network is, as words in the comment of its first rule: what the other rules do not say by themselves."""
     masquerade, snat, mode = _choice(network, family)
+    ports = f"={_range(network.masquerade_ports)}" if network.masquerade_ports else ""
     return (
         *(["internal"] if network.internal else []),
         *([] if network.icc else ["apart"]),
-        *(["masquerade"] if masquerade else []),
+        *([f"masquerade{ports}"] if masquerade else []),
         *([f"mode={mode}"] if mode != "nat" else []),
         *([f"snat={snat}"] if snat else []),
     )
@@ -304,11 +305,23 @@ def _outward(network: NetworkPolicy, family: int, ways: tuple[Rule, Rule]) -> It
     yield Placed(family, "nat", POSTROUTING, 30, out._replace(target="RETURN"))
     if not masquerade or mode not in {"nat", "nat-unprotected"}:
         return
-    if snat:
+    if network.masquerade_ports:
+        first, last = network.masquerade_ports
+        # As iptables lists it: of two equal ports, one.
+        ports = str(int(first)) if first == last else _range((first, last))
+        # What has no ports, such as ICMP, goes by the rule after these.
+        ported = into._replace(target="MASQUERADE", parameters=(("to-ports", ports),))
+        yield from (Placed(family, "nat", POSTROUTING, 40, ported._replace(protocol=each)) for each in PROTOCOLS)
+        yield Placed(family, "nat", POSTROUTING, 41, into._replace(target="MASQUERADE"))
+    elif snat:
         parameters = (("to-source", _checked(_ADDRESS, snat, network)),)
         yield Placed(family, "nat", POSTROUTING, 40, into._replace(target="SNAT", parameters=parameters))
     else:
         yield Placed(family, "nat", POSTROUTING, 40, into._replace(target="MASQUERADE"))
+
+
+def _range(ports: tuple[int, int]) -> str:
+    return f"{int(ports[0])}-{int(ports[1])}"
 
 
 def _network(address: str) -> str:

@@ -8,6 +8,7 @@ each base chain leads to them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
@@ -143,7 +144,7 @@ def _network(
     place: tuple[str, str, tuple[str, ...], tuple[str, ...]], by_family: Mapping[int, Sequence[str]]
 ) -> NetworkPolicy | None:
     label, bridge, subnets, trusted = place
-    flags = {family: {word for word in words if "=" not in word} for family, words in by_family.items()}
+    flags = {family: {word.partition("=")[0] for word in words} for family, words in by_family.items()}
     values = {family: dict(word.split("=", 1) for word in words if "=" in word) for family, words in by_family.items()}
     if any(found.get("mode", "nat") not in _MODES for found in values.values()):
         return None
@@ -161,7 +162,13 @@ def _network(
         mode4=values[4].get("mode", "nat"),
         mode6=values.get(6, {}).get("mode", "nat"),
         trusted_interfaces=trusted,
+        masquerade_ports=_range(next((found["masquerade"] for found in values.values() if "masquerade" in found), "")),
     )
+
+
+def _range(text: str) -> tuple[int, int] | None:
+    found = re.fullmatch("([0-9]{1,5})-([0-9]{1,5})", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _rules(tables: Tables, family: int, table: str, chain: str) -> tuple[Rule, ...]:

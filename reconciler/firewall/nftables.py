@@ -2,73 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
-from reconciler.firewall.nftables_elements import Element, elements, united
+from reconciler.firewall.nftables_elements import Element, elements, ranges, united
 from reconciler.firewall.nftables_layout import BASE_CHAINS, MAPS, PATH, RULES, SETS, chains, declarations, fixed
+from reconciler.firewall.nftables_masquerade import Ports, masquerade_chain, masquerade_rules
 from reconciler.firewall.opening import Opening
-from reconciler.firewall.policy import MARK, FirewallBase, StackPolicy
+from reconciler.firewall.pair import Pair, base_of
+from reconciler.firewall.policy import MARK, FirewallBase, NetworkPolicy, StackPolicy
 from reconciler.state import Key, Resource
 
 REBUILD = f"table {PATH}"
 """As the only stray: sets or maps of ours are not what they should be, the table is made anew."""
 
 
-Pair = tuple[Resource | None, Resource | None]
-"""One object before and after a change; None where it is not."""
+class _Shared(NamedTuple):
+    """What several policies may ask for together."""
+
+    opened: frozenset[Element] = frozenset()
+    ranges: frozenset[Ports] = frozenset()
 
 
-def transaction(changes: Sequence[Pair], base_present: bool, openings: Iterable[Opening] = ()) -> str:
+def transaction(changes: Sequence[Pair], base_present: bool, standing: Iterable[StackPolicy] = ()) -> str:
     """The nft script that makes all changes, or none.
 
     Only FirewallBase and what a stack asks for count. ``base_present``: the table
-    stands; else its fixed part is written first. ``openings`` are those that stand in it, for
-    one port may be opened by several. Everything is removed before anything is
+    stands; else its fixed part is written first. ``standing`` are the policies in it, at least
+    those that `is_shared` names. Everything is removed before anything is
     added, so a port may move from one container to another in one step. Deleting the
     FirewallBase deletes the table and all that is in it. The result is empty when there is
     nothing to do.
 
     Raises NetapplyError for a name or an address that cannot stand in a rule.
     """
-    before, after = _base(changes)
+    before, after = base_of(changes)
     if before and not after:
         return f"delete table {PATH}\n" if base_present else ""
     fresh = not base_present or (before is not None and REBUILD in before.strays)
     removed, added = _difference(changes)
     mark = after.mark if after else MARK
     is_repair = bool(before and after) and not fresh
-    opened, open_now = _openings(changes, () if fresh else openings)
+    old, new = _shared(changes, () if fresh else standing)
+    gone = old.ranges - new.ranges
     lines: list[str] = []
     if fresh and (after or added):
         lines = [f"add table {PATH}", f"delete table {PATH}", fixed(mark).rstrip()]
     elif before and is_repair:
         lines = [*_repair(before, mark), *(f"flush set {PATH} {name}" for name in ("opened", "opened4", "opened6"))]
-        opened = frozenset()
+        old = _Shared()
     if not fresh:
-        lines += _commands("delete", [*removed, *sorted(opened - open_now)])
-    lines += _commands("add", [*added, *sorted(open_now - opened)])
+        lines += [*_commands("delete", [*removed, *sorted(old.opened - new.opened)]), *_without_chains(gone)]
+    lines += [*_chains(new.ranges - old.ranges), *_commands("add", [*added, *sorted(new.opened - old.opened)])]
     return "\n".join([*lines, ""]) if lines else ""
 
 
-def _openings(changes: Sequence[Pair], standing: Iterable[Opening]) -> tuple[frozenset[Element], frozenset[Element]]:
-    """What all openings together open, before and after the changes."""
-    before: dict[Key, Opening] = {opening.key: opening for opening in standing}
+def is_shared(resource: Resource | None) -> bool:
+    """Whether others that stand decide what a change of it does: one port is opened, one range used by several."""
+    return isinstance(resource, Opening) or (isinstance(resource, NetworkPolicy) and bool(resource.masquerade_ports))
+
+
+def _shared(changes: Sequence[Pair], standing: Iterable[StackPolicy]) -> tuple[_Shared, _Shared]:
+    """What all ask for together, before and after the changes."""
+    before: dict[Key, StackPolicy] = {policy.key: policy for policy in standing}
     after = dict(before)
     for old, _ in changes:
-        if isinstance(old, Opening):
+        if isinstance(old, Opening | NetworkPolicy):
             after.pop(old.key, None)
-    after |= {new.key: new for _, new in changes if isinstance(new, Opening)}
-    return united(before.values()), united(after.values())
+    after |= {new.key: new for _, new in changes if isinstance(new, Opening | NetworkPolicy)}
+    return _united(before.values()), _united(after.values())
 
 
-def _base(changes: Sequence[Pair]) -> tuple[FirewallBase | None, FirewallBase | None]:
-    for before, after in changes:
-        if isinstance(before, FirewallBase) or isinstance(after, FirewallBase):
-            return (
-                before if isinstance(before, FirewallBase) else None,
-                after if isinstance(after, FirewallBase) else None,
-            )
-    return None, None
+def _united(policies: Collection[StackPolicy]) -> _Shared:
+    return _Shared(united(policy for policy in policies if isinstance(policy, Opening)), ranges(policies))
+
+
+def _chains(added: Iterable[Ports]) -> list[str]:
+    """The commands that make the chains of these ranges; one that is there already is written anew."""
+    names = {masquerade_chain(ports): masquerade_rules(ports) for ports in sorted(added)}
+    return [
+        *(f"{verb} chain {PATH} {name}" for name in names for verb in ("add", "flush")),
+        *(f"add rule {PATH} {name} {rule}" for name, rules in names.items() for rule in rules),
+    ]
+
+
+def _without_chains(gone: Iterable[Ports]) -> list[str]:
+    """The commands that remove the chains of these ranges, once no element leads there."""
+    names = [masquerade_chain(ports) for ports in sorted(gone)]
+    return [f"{verb} chain {PATH} {name}" for name in names for verb in ("flush", "delete")]
 
 
 def _difference(changes: Sequence[Pair]) -> tuple[list[Element], list[Element]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.nftables_elements import PROTOCOLS, Element, is_label
 from reconciler.firewall.nftables_layout import LEDGERS, MODES
+from reconciler.firewall.nftables_masquerade import Ports, ports_of
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort, StackPolicy
 from reconciler.firewall.spans import ordered
@@ -170,7 +171,13 @@ def _network(
         mode4=_MODE_NAMES.get(index.get(("inward4", *place), ""), "nat"),
         mode6=_MODE_NAMES.get(index.get(("inward6", *place), ""), "nat"),
         trusted_interfaces=trusted,
+        masquerade_ports=_masquerade_ports(index.get((f"outward{family}", *place), "") for family in (4, 6)),
     )
+
+
+def _masquerade_ports(verdicts: Iterable[str]) -> Ports | None:
+    """The range of the first verdict that leads to one."""
+    return next(filter(None, (ports_of(verdict.removeprefix("goto ")) for verdict in verdicts)), None)
 
 
 def _with_length(subnet: str) -> str:

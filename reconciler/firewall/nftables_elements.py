@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from reconciler.errors import NetapplyError
 from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.nftables_layout import COMMENT_MAX, MODES
+from reconciler.firewall.nftables_masquerade import EVERY_PORT, Ports, masquerade_chain
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort, StackPolicy
 from reconciler.firewall.spans import OpenSpan, disjoint
@@ -81,6 +82,12 @@ def united(openings: Iterable[Opening]) -> frozenset[Element]:
         for span in disjoint(spans)
         for name, key in _opened("opened", "", (PROTOCOLS[span.protocol], span.first, span.last), span.sources)
     )
+
+
+def ranges(policies: Iterable[StackPolicy]) -> frozenset[Ports]:
+    """The ranges that these networks masquerade to, each in a chain that they share; that of every port stands anyway."""
+    found = {policy.masquerade_ports for policy in policies if isinstance(policy, NetworkPolicy)}
+    return frozenset(ports for ports in found if ports not in {None, EVERY_PORT})
 
 
 def _of_port(port: PublishedPort) -> list[Element]:
@@ -179,8 +186,9 @@ def _of_family(
     if mode in MODES:
         found.append(Element(f"inward{family}", bridge, MODES[mode], label))
     if masquerade:
+        chain = masquerade_chain(network.masquerade_ports) if network.masquerade_ports else "translate"
         # Mode routed means no translation whatever else was chosen.
-        verdict = "goto translate" if mode in {"nat", "nat-unprotected"} else "accept"
+        verdict = f"goto {chain}" if mode in {"nat", "nat-unprotected"} else "accept"
         found.append(Element(f"outward{family}", bridge, verdict, label))
     if snat:
         found.append(Element(f"snat{family}", bridge, _checked(_ADDRESS, snat, network), label))

@@ -1,7 +1,7 @@
 """The fixed part of the table ``inet netapply``: its sets, maps and chains.
 
-Everything that differs from host to host stands in the sets and maps; the chains never
-change, however many networks and ports there are. Every base chain comes one step before
+Everything that differs from host to host stands in the sets and maps, but for the chains of
+`nftables_masquerade`; the others never change, however many networks and ports there are. Every base chain comes one step before
 the common priority of its hook and has policy accept: a packet that is none of ours leaves
 this table as it came.
 
@@ -12,6 +12,8 @@ files under /etc that a minimal host lacks.
 from __future__ import annotations
 
 from typing import Final
+
+from reconciler.firewall.nftables_masquerade import EVERY_PORT, masquerade_chain, masquerade_rules
 
 FAMILY: Final = "inet"
 TABLE: Final = "netapply"
@@ -206,6 +208,7 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "meta nfproto ipv6 snat ip6 to iifname map @snat6",
         "masquerade",
     ),
+    masquerade_chain(EVERY_PORT): masquerade_rules(EVERY_PORT),
 }
 """Every chain's rules, in order; ``%(mark)#x`` is the mark bit."""
 

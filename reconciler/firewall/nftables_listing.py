@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from reconciler.firewall.nftables_elements import Element, quoted
 from reconciler.firewall.nftables_layout import MAPS, PATH, RULES, SETS
+from reconciler.firewall.nftables_masquerade import EVERY_PORT, Ports, is_like, masquerade_chain, ports_of
 from reconciler.firewall.policy import MARK
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -28,13 +29,15 @@ class Digests(NamedTuple):
 
 @dataclass(slots=True)
 class Listing:
-    """What stands in the table: its fixed part, its elements, and what else is there."""
+    """What stands in the table: its fixed part, its elements, its chains of ranges, and what else is there."""
 
     listed: Mapping[str, Any]
     sets: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
     chains: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
     rules: dict[str, list[Any]] = field(init=False, default_factory=lambda: defaultdict(list))
     elements: list[Element] = field(init=False, default_factory=list)
+    ranges: set[Ports] = field(init=False, default_factory=set)
+    """Those that have a chain to masquerade to, whatever is in it."""
     others: list[str] = field(init=False, default_factory=list)
     mark: int = field(init=False, default=MARK)
     alien: bool = field(init=False, default=False)
@@ -58,6 +61,11 @@ class Listing:
         rules = {name: _without_mark(self.rules.get(name, []), self.mark) for name in self.chains}
         return Digests(_digest(self.sets), _digest([self.chains, rules]))
 
+    def masquerades(self, ports: Ports) -> bool:
+        """Whether the chain of these ports holds what it should, if that of every port does."""
+        pattern = self.rules.get(masquerade_chain(EVERY_PORT), [])
+        return is_like(self.rules.get(masquerade_chain(ports), []), ports, pattern)
+
     def _add_set(self, kind: str, body: dict[str, Any]) -> None:
         name = body["name"]
         if name not in (SETS if kind == "set" else MAPS):
@@ -73,6 +81,10 @@ class Listing:
     def _add_chain(self, body: dict[str, Any]) -> None:
         if body["name"] in RULES:
             self.chains[body["name"]] = {key: value for key, value in body.items() if key != "handle"}
+            return
+        ports = ports_of(body["name"])
+        if ports and "hook" not in body:
+            self.ranges.add(ports)
         else:
             self._add_other("chain", body["name"])
 

@@ -14,9 +14,10 @@ from typing import Any
 from reconciler.errors import NetapplyError
 from reconciler.firewall.nftables import REBUILD
 from reconciler.firewall.nftables_candidates import candidates
-from reconciler.firewall.nftables_elements import Element, elements, united
+from reconciler.firewall.nftables_elements import Element, elements, ranges, united
 from reconciler.firewall.nftables_layout import PATH
 from reconciler.firewall.nftables_listing import Digests, Listing
+from reconciler.firewall.nftables_masquerade import masquerade_chain
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import FirewallBase, StackPolicy
 
@@ -28,7 +29,7 @@ KNOWN: frozenset[Digests] = frozenset(
         # nftables 1.0.6
         Digests(
             "3792cc88a844db1ff2b8472c5f545bc92cfa3313687cfa661adbca980429eb94",
-            "a074ff9c43f5a8287bac7a84dfc90d81a372f9c43142e1f3c9acdd843f308f5e",
+            "b762aa286f5fd28a639c222cda6e0f7e9f47129a63805641b97aad97bf31f170",
         ),
     }
 )
@@ -54,8 +55,9 @@ def parse(listing: Mapping[str, Any], references: AbstractSet[Digests]) -> list[
     if table.alien or found.sets not in {reference.sets for reference in references}:
         return [FirewallBase(BACKEND, intact=False, mark=table.mark, strays=(REBUILD,))]
     policies, strays, is_whole = _explained(table.elements)
-    strays += table.others
-    intact = is_whole and not strays and found in references
+    used = ranges(policies)
+    strays += [*table.others, *(f"chain {PATH} {masquerade_chain(ports)}" for ports in sorted(table.ranges - used))]
+    intact = is_whole and not strays and found in references and all(map(table.masquerades, used))
     return [FirewallBase(BACKEND, intact=intact, mark=table.mark, strays=tuple(strays)), *policies]
 
 

@@ -89,6 +89,8 @@ class NetworkPolicy(ByTransaction, PartOfNetwork):
     addresses not reachable from outside), ``nat-unprotected`` (reachable, every port),
     ``routed`` (reachable on published ports and ICMP, no NAT), ``isolated``.
     ``trusted_interfaces``: host interfaces from which container addresses are reachable.
+    ``masquerade_ports``: first and last of the ports that tcp, udp and sctp are masqueraded to; None:
+    any. It needs a family that is masqueraded, and then goes before ``snat4``, ``snat6``.
     """
 
     owner: str
@@ -105,6 +107,7 @@ class NetworkPolicy(ByTransaction, PartOfNetwork):
     mode6: str = "nat"
     trusted_interfaces: tuple[str, ...] = ()
     source: Source | None = field(default=None, compare=False)
+    masquerade_ports: tuple[int, int] | None = None
     live: ClassVar[frozenset[str]] = frozenset(
         {
             "subnets",
@@ -117,6 +120,7 @@ class NetworkPolicy(ByTransaction, PartOfNetwork):
             "mode4",
             "mode6",
             "trusted_interfaces",
+            "masquerade_ports",
         }
     )
 
@@ -125,10 +129,11 @@ class NetworkPolicy(ByTransaction, PartOfNetwork):
         return Key(Kind.POLICY, f"{self.network}:{self.interface}")
 
     def describe(self) -> str:
+        ports = f" from ports {self._range()}" if self.masquerade_ports else ""
         words = [
             "internal" if self.internal else "isolated from other networks",
             *([] if self.icc else ["members apart (icc off)"]),
-            *(["masqueraded"] if (self.masquerade4 or self.masquerade6) and not self.internal else []),
+            *([f"masqueraded{ports}"] if (self.masquerade4 or self.masquerade6) and not self.internal else []),
         ]
         return ", ".join(words)
 
@@ -146,7 +151,11 @@ class NetworkPolicy(ByTransaction, PartOfNetwork):
             "mode4": self.mode4,
             "mode6": self.mode6,
             "trusted_interfaces": list(self.trusted_interfaces),
+            "masquerade_ports": self._range(),
         }
+
+    def _range(self) -> str:
+        return "-".join(map(str, self.masquerade_ports or ()))
 
 
 @dataclass(frozen=True, slots=True)

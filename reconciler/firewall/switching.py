@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import FirewallBase, StackPolicy
-from reconciler.state import Resource
 
 BACKENDS = ("nftables", "iptables")
 
 Held = FirewallBase | StackPolicy
-Pair = tuple[Resource | None, Resource | None]
-"""One object before and after a change; None where it is not."""
 
 
 def combined(chosen: Sequence[Held], other: Sequence[Held]) -> tuple[Held, ...]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from reconciler.errors import Problem
 from reconciler.firewall import foreign
 from reconciler.firewall.flows import ended_by
+from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import FirewallBase, HostAccept
 from reconciler.firewall.switching import (
     BACKENDS,
     Held,
-    Pair,
     combined,
     of_backend,
     still_valid,

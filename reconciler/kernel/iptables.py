@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from reconciler.errors import NetapplyError
-from reconciler.firewall.iptables import Pair, TableEdit, edits
+from reconciler.firewall.iptables import TableEdit, edits
 from reconciler.firewall.iptables_layout import TABLES, Supported
 from reconciler.firewall.iptables_parse import parse
 from reconciler.firewall.iptables_rules import Place, Table, table_of
+from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import FirewallBase
 from reconciler.kernel import iptables_helper
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.firewall.nftables import REBUILD, transaction
+from reconciler.firewall.nftables import REBUILD, is_shared, transaction
 from reconciler.firewall.nftables_layout import FAMILY, PATH, TABLE, fixed
 from reconciler.firewall.nftables_listing import Digests
 from reconciler.firewall.nftables_parse import BACKEND, KNOWN, digests, parse
-from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import MARK, FirewallBase, StackPolicy
 from reconciler.kernel import namespaces, nft_tables
 from reconciler.kernel.libnftables import Nftables, NoSuchObjectError
@@ -43,9 +42,8 @@ def apply(nftables: Nftables, changes: Sequence[Change]) -> None:
     """Make all changes of policy in one transaction, or none. Raises RefusedError, NetapplyError."""
     pairs = [(before_of(change), after_of(change)) for change in changes]
     present = _is_present()
-    # One port may be opened by several, so what stands decides what a change of one of them does.
-    asks = present and any(isinstance(each, Opening | FirewallBase) for pair in pairs for each in pair)
-    standing = [policy for policy in observe(nftables) if isinstance(policy, Opening)] if asks else []
+    asks = present and any(isinstance(each, FirewallBase) or is_shared(each) for pair in pairs for each in pair)
+    standing = [policy for policy in observe(nftables) if isinstance(policy, StackPolicy)] if asks else []
     script = transaction(pairs, present, standing)
     if script:
         nftables.run(script)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.manifest.options import BRIDGE_FIELDS, ENDPOINT_SYSCTLS
 from reconciler.manifest.parent_options import PARENT_FIELDS
-from reconciler.manifest.ports import span_text
+from reconciler.manifest.ports import range_text, span_text
 from reconciler.manifest.replicas import collapse
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def _network(network: Network) -> dict[str, Any]:
             "ipam": _given({"config": [_pool(pool) for pool in network.pools]}),
             "allow": [_allowance(each) for each in network.allow],
             "host_address": list(network.host_addresses),
+            "masquerade_ports": range_text(network.masquerade_ports) if network.masquerade_ports else None,
         },
     )
 

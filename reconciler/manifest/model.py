@@ -88,6 +88,8 @@ class Network:
     allow: tuple[Allowance, ...] = ()
     host_addresses: tuple[str, ...] = ()
     """The host's own addresses on a macvlan or ipvlan network, at most one of each family."""
+    masquerade_ports: tuple[int, int] | None = None
+    """First and last of the host's ports that masqueraded connections leave with; None: the kernel chooses."""
 
 
 @dataclass(frozen=True, slots=True)

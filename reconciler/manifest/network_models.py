@@ -66,6 +66,7 @@ class NetworkPart(Part):
     ipam: IpamPart | None = key("Subnets and gateways.", {"config": [{"subnet": "172.28.0.0/16"}]}, {})
     allow: list[Allowance] | None = key("Networks that its containers may open connections to.", ["back"], [])
     host_address: Words | None = key("The host's own address on a macvlan or ipvlan network.", "192.0.2.250", [])
+    masquerade_ports: Text | None = key("Source ports that masqueraded connections leave the host with.", "40000-49999")
 
 
 class RoutePart(Part):

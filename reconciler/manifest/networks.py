@@ -10,6 +10,7 @@ from reconciler.manifest import vocabulary
 from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet
 from reconciler.manifest.allowances import convert_allow
 from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.masquerade import check_masquerade_ports, convert_masquerade_ports
 from reconciler.manifest.model import Network, ParentOptions, Pool
 from reconciler.manifest.network_models import ExternalPart, NetworkPart, PoolPart
 from reconciler.manifest.options import NetworkOptions, parse_bridge_options
@@ -55,9 +56,12 @@ def convert_network(key: str, part: NetworkPart, context: Context) -> Network:
         parent=parent,
         allow=convert_allow(key, part, context) if part.allow else (),
         host_addresses=convert_host_address(key, part, driver, context),
+        masquerade_ports=convert_masquerade_ports(key, part, context),
         options=() if known else tuple((name, value or "") for name, value in (part.driver_opts or {}).items()),
     )
     _check_options(network, context)
+    if network.masquerade_ports:
+        check_masquerade_ports(network, context)
     return network
 
 

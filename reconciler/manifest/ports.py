@@ -77,6 +77,31 @@ def span_text(first: int, last: int, protocol: str) -> str:
     return f"{first}/{protocol}" if first == last else f"{first}-{last}/{protocol}"
 
 
+def parse_range(text: str) -> tuple[int, int]:
+    """First and last port of ``FIRST-LAST``.
+
+    Raises:
+        FormError: the text is no such form.
+    """
+    form = _RANGE.fullmatch(text)
+    if form is None or form[2] is None:
+        message = f"'{text}' is not a range of ports"
+        raise FormError(message, typographic_hint(text) or "write the first and the last one: 40000-49999")
+    first, last = int(form[1]), int(form[2])
+    if not 1 <= first <= HIGHEST_PORT or not 1 <= last <= HIGHEST_PORT:
+        message = f"'{text}' names a port that there is not"
+        raise FormError(message, f"a port is a number from 1 to {HIGHEST_PORT}")
+    if first > last:
+        message = f"the range {text} ends before it begins"
+        raise FormError(message, f"write {last}-{first}")
+    return first, last
+
+
+def range_text(ports: tuple[int, int]) -> str:
+    """What `parse_range` reads."""
+    return f"{ports[0]}-{ports[1]}"
+
+
 def parse_exposed(text: str) -> str:
     """An ``expose`` entry as ``PORT/PROTOCOL`` or ``FIRST-LAST/PROTOCOL``.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from reconciler.plan.change import Change
 from reconciler.plan.grouping import Entry, entries, shown
 from reconciler.plan.plan import Plan, counted
@@ -34,6 +36,11 @@ class Progress:
         """``Done: 3 added, 1 changed, 0 removed``: as many as the plan said."""
         counts = counted(entry.first for entry in self._entries)
         return f"Done: {counts['create']} added, {counts['update']} changed, {counts['delete']} removed"
+
+
+def undone_lines(changes: Iterable[Change]) -> Iterator[str]:
+    """What is said of the changes that took a run back: the same things again, each once."""
+    return (f"undone: {_line(entry)}" for entry in entries(changes))
 
 
 def _line(entry: Entry) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from reconciler.errors import Problem
 from reconciler.plan.change import Create, Delete
@@ -29,11 +29,11 @@ def differences(
 
     ``now`` is a look at the host that entered ``sandboxes`` only.
     """
-    expected = State(_visible((r for r in wanted if r.owner == owner), sandboxes))
-    seen = State(_visible((r for r in now if r.owner == owner and not _passes_on(r, wanted)), sandboxes))
+    expected = wanted.where(lambda r: r.owner == owner and _is_visible(r, sandboxes))
+    seen = now.where(lambda r: r.owner == owner and _is_visible(r, sandboxes) and not _passes_on(r, wanted))
     going = (s.change.before for s in pending if isinstance(s.change, Delete))
     # What goes anyway may have changed meanwhile: a command ends when it likes.
-    waiting = State(seen.get(each.key) or each for each in _visible(going, sandboxes))
+    waiting = State(seen.get(each.key) or each for each in going if _is_visible(each, sandboxes))
     sources = {s.change.key: s.change.after.source for s in steps if not isinstance(s.change, Delete)}
     problems = []
     for change in diff(seen, expected.merged(waiting)):
@@ -54,7 +54,5 @@ def _passes_on(resource: Resource, wanted: State) -> bool:
     return after is not None and after.owner != resource.owner
 
 
-def _visible(resources: Iterable[Resource], sandboxes: frozenset[str]) -> Iterable[Resource]:
-    for resource in resources:
-        if not resource.sandbox or resource.sandbox in sandboxes:
-            yield resource
+def _is_visible(resource: Resource, sandboxes: frozenset[str]) -> bool:
+    return not resource.sandbox or resource.sandbox in sandboxes

@@ -66,7 +66,7 @@ def test_it_starts_once_and_stops_without_a_trace(folder: Path) -> None:
     pid = pid_of(folder)
     agent_control.start(folder)
     assert pid_of(folder) == pid
-    assert agent_control.resources(folder, agent_control.status(folder)) == [Agent()]
+    assert standing(folder) == [Agent()]
     agent_control.stop(folder)
     wait_for_end(pid)
     assert agent_control.status(folder) is None
@@ -104,11 +104,15 @@ def test_its_files_are_roots_alone(folder: Path) -> None:
     assert stat.S_IMODE((folder / "agent").stat().st_mode) == 0o700
 
 
+def standing(folder: Path) -> list[object]:
+    return list(agent_control.resources(folder, agent_control.status(folder)))
+
+
 def test_it_holds_a_stacks_ports_and_lets_go(folder: Path) -> None:
     agent_control.start(folder)
     agent_control.load(folder, "shop", [PIN, ("udp", "::", 53)])
     agent_control.load(folder, "blog", [("tcp", "0.0.0.0", 8081)])
-    observed = agent_control.resources(folder, agent_control.status(folder))
+    observed = standing(folder)
     assert observed == [
         Agent(),
         HeldPorts("blog", (("tcp", "0.0.0.0", 8081),)),
@@ -143,11 +147,11 @@ def test_killed_it_is_seen_as_gone_and_comes_back_with_its_ports(folder: Path) -
     os.kill(pid, signal.SIGKILL)
     wait_for_end(pid)
     assert (folder / "agent.sock").exists()
-    assert agent_control.resources(folder, agent_control.status(folder)) == [HeldPorts("shop", ())]
+    assert standing(folder) == [HeldPorts("shop", ())]
     with pytest.raises(NetapplyError, match="does not answer"):
         agent_control.load(folder, "shop", [PIN])
     agent_control.start(folder)
-    assert agent_control.resources(folder, agent_control.status(folder)) == [Agent(), HeldPorts("shop", (PIN,))]
+    assert standing(folder) == [Agent(), HeldPorts("shop", (PIN,))]
 
 
 def test_a_stack_is_forgotten_without_an_agent_too(folder: Path) -> None:
@@ -157,7 +161,7 @@ def test_a_stack_is_forgotten_without_an_agent_too(folder: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_for_end(pid)
     agent_control.load(folder, "shop", [])
-    assert agent_control.resources(folder, agent_control.status(folder)) == []
+    assert standing(folder) == []
 
 
 def test_sigterm_ends_it_and_frees_its_ports(folder: Path) -> None:
@@ -224,7 +228,7 @@ def test_what_could_not_be_restored_stands_in_its_log(folder: Path) -> None:
     (line,) = (folder / "agent.log").read_text().splitlines()
     entry = json.loads(line)
     assert (entry["level"], entry["pin"], entry["errno"]) == ("warning", list(PIN), 98)
-    assert agent_control.resources(folder, agent_control.status(folder))[1:] == [HeldPorts("shop", ())]
+    assert standing(folder)[1:] == [HeldPorts("shop", ())]
     agent_control.load(folder, "shop", [PIN])
 
 

@@ -93,6 +93,8 @@ ODD: list[NetworkPolicy | PublishedPort] = [
     replace(odd("o2", "10.2.0.0/25"), internal=True, mode4="isolated", mode6="isolated"),
     replace(odd("o3"), mode4="routed", mode6="nat-unprotected", snat6="2001:db8::1"),
     replace(odd("o4", "10.4.0.0/24"), masquerade6=False, trusted_interfaces=("eth0", "eth1")),
+    replace(odd("o5", "10.5.0.0/24"), masquerade4=False, masquerade_ports=(7, 7)),
+    replace(odd("o6", "10.6.0.0/24"), mode4="nat-unprotected", masquerade_ports=(40000, 40999)),
     PublishedPort("s" * 63, f"{'s' * 63}/{'c' * 63}", "sctp", "::", 65535, "fd30:1::2", 1),
 ]
 

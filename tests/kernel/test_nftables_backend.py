@@ -38,6 +38,9 @@ ODD = [
     replace(odd("o2", "10.2.0.0/25"), internal=True, mode4="isolated", mode6="isolated"),
     replace(odd("o3"), mode4="routed", mode6="nat-unprotected", snat6="2001:db8::1"),
     replace(odd("o4", "10.4.0.0/24"), masquerade6=False, trusted_interfaces=("eth0", "eth1")),
+    replace(odd("o5", "10.5.0.0/24"), masquerade4=False, masquerade_ports=(7, 7)),
+    replace(odd("o6", "10.6.0.0/24"), mode4="nat-unprotected", masquerade_ports=(40000, 40999)),
+    replace(odd("o7", "10.7.0.0/24"), masquerade_ports=(1, 65535)),
 ]
 
 
@@ -114,6 +117,45 @@ def test_drift_of_a_network(host: Host, set_name: str) -> None:
     assert isinstance(change, Update)
     if fields is not None:
         assert change.before == replace(change.after, **fields)  # type: ignore[type-var]  # a policy
+
+
+RANGED = replace(FRONT, masquerade_ports=(40000, 40999))
+CHAIN = f"{PATH} masquerade_40000_40999"
+RULE = "meta l4proto { 6, 17, 132 } masquerade to"
+DRIFT_OF_A_RANGE = {
+    "rules gone": [f"flush chain {CHAIN}"],
+    "other ports": [f"flush chain {CHAIN}", f"add rule {CHAIN} {RULE} :40000-41000", f"add rule {CHAIN} masquerade"],
+    "no way for ICMP": [f"flush chain {CHAIN}", f"add rule {CHAIN} {RULE} :40000-40999"],
+    "what is like it changed": [f"flush chain {PATH} masquerade_1_65535"],
+    "range of nobody": [f"add chain {PATH} masquerade_5_6"],
+    "range of somebody": [
+        f"add chain {PATH} masquerade_5_6",
+        f'add element {PATH} outward4 {{ "brx" comment "shop/x" : goto masquerade_5_6 }}',
+    ],
+    "hooked": [f"add chain {PATH} masquerade_5_6 {{ type nat hook postrouting priority 0; }}"],
+}
+
+
+@pytest.mark.founding("S1-30")
+@pytest.mark.parametrize("name", DRIFT_OF_A_RANGE)
+def test_drift_of_a_range(host: Host, name: str) -> None:
+    wanted = State([BASE, RANGED])
+    apply(host, diff(State(), wanted))
+    nft(host, *DRIFT_OF_A_RANGE[name])
+    assert [(type(change), change.key) for change in repair(host, wanted)] == [(Update, BASE.key)]
+
+
+def test_a_network_led_past_its_range(host: Host) -> None:
+    wanted = State([BASE, RANGED])
+    apply(host, diff(State(), wanted))
+    for family in (4, 6):
+        nft(
+            host,
+            f'delete element {PATH} outward{family} {{ "brfront" }}',
+            f'add element {PATH} outward{family} {{ "brfront" comment "shop/front" : goto translate }}',
+        )
+    pairs = [(change.before, change.after) for change in repair(host, wanted) if isinstance(change, Update)]
+    assert (FRONT, RANGED) in pairs
 
 
 def test_drift_of_a_port(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,8 @@ PROTOCOLS = st.sampled_from(["tcp", "udp", "sctp"])
 EDGES = st.sampled_from([1, 80, 1023, 1024, 4096, 8000, 8191, 8192, 65535])
 LABELS = st.sampled_from(["shop/web", "shop/app", "blog/web", f"{'s' * 63}/{'c' * 63}"])
 NETWORKS = [NetworkPolicy("shop", f"shop/{name}", f"br-{name}", (f"10.{n}.0.0/24",)) for n, name in enumerate("ab")]
+# Few, so that networks share them.
+RANGES = st.sampled_from([None, (1, 65535), (1024, 2047), (1024, 1024)])
 
 
 @st.composite
@@ -59,7 +62,7 @@ def _place(port: PublishedPort) -> tuple[str, int, int, bool]:
 
 @st.composite
 def policies(draw: st.DrawFn) -> State:
-    found: list[StackPolicy] = [*NETWORKS]
+    found: list[StackPolicy] = [replace(each, masquerade_ports=draw(RANGES)) for each in NETWORKS]
     for label, wanted in draw(st.dictionaries(LABELS, st.lists(spans(), max_size=3), max_size=3)).items():
         found += openings(label, wanted)
     # One port at one address has one holder, as planning sees to.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
+from reconciler.firewall.policy import NetworkPolicy
 from reconciler.plan.change import Create, Delete, Update
 from reconciler.plan.plan import Step
 from reconciler.resources.sysctl import Sysctl
@@ -20,6 +21,8 @@ def as_observed(state: State) -> State:
 def _observed(resource: Any) -> Resource:
     if isinstance(resource, Sysctl) and not resource.namespace:
         return replace(resource, source=None)  # the host's settings are ordered by their names alone
+    if isinstance(resource, NetworkPolicy) and not (resource.masquerade4 or resource.masquerade6):
+        resource = replace(resource, masquerade_ports=None)  # no rule would tell it
     unknown = [field for field in fields(resource) if not field.compare]
     return replace(resource, **{field.name: field.default for field in unknown})  # type: ignore[no-any-return]  # as given
 

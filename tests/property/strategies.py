@@ -39,6 +39,7 @@ def networks(draw: st.DrawFn, stack: str, key: str) -> Network:
         enable_ipv6=draw(st.booleans()),
         pools=pools,
         bridge=options,
+        masquerade_ports=draw(st.sampled_from([None, None, (40000, 40999)])),
     )
 
 

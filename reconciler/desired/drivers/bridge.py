@@ -86,8 +86,10 @@ def _without_address(network: PlannedNetwork, family: int) -> bool:
 
 def _policy(network: PlannedNetwork) -> NetworkPolicy:
     options = network.options
-    outward = not network.internal
-    nat4, nat6 = (mode.startswith("nat") for mode in (options.gateway_mode_ipv4, options.gateway_mode_ipv6))
+    masquerade4, masquerade6 = (
+        not network.internal and options.masquerade and mode.startswith("nat") and bool(network.family(family))
+        for family, mode in ((4, options.gateway_mode_ipv4), (6, options.gateway_mode_ipv6))
+    )
     return NetworkPolicy(
         owner=network.owner,
         network=network.network,
@@ -95,12 +97,13 @@ def _policy(network: PlannedNetwork) -> NetworkPolicy:
         subnets=tuple(sorted(str(pool.subnet) for pool in network.pools)),
         internal=network.internal,
         icc=options.icc,
-        masquerade4=outward and options.masquerade and nat4 and bool(network.family(4)),
-        masquerade6=outward and options.masquerade and nat6 and bool(network.family(6)),
+        masquerade4=masquerade4,
+        masquerade6=masquerade6,
         snat4=options.snat_ipv4 or "",
         snat6=options.snat_ipv6 or "",
         mode4=options.gateway_mode_ipv4,
         mode6=options.gateway_mode_ipv6,
         trusted_interfaces=tuple(sorted(options.trusted_host_interfaces)),
         source=network.source,
+        masquerade_ports=network.masquerade_ports if masquerade4 or masquerade6 else None,
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from reconciler.firewall import nftables
 from reconciler.firewall.flows import PortFlow, ended_by
 from reconciler.firewall.foreign import COMMENT, INPUT
-from reconciler.firewall.opening import Opening
-from reconciler.firewall.policy import MARK, FirewallBase, HostAccept
-from reconciler.firewall.switching import Held, Pair, of_backend, with_takeover
+from reconciler.firewall.pair import Pair
+from reconciler.firewall.policy import MARK, FirewallBase, HostAccept, StackPolicy
+from reconciler.firewall.switching import Held, of_backend, with_takeover
 from reconciler.plan.change import Change, Create, Delete
 from reconciler.plan.commands import iptables
 from reconciler.plan.commands.words import fed, line, remark
@@ -67,8 +67,8 @@ class FirewallLines:
         if backend == "iptables":
             yield from iptables.lines(pairs, [each for each in self._standing.values() if isinstance(each, Held)])
         else:
-            openings = [each for each in self._standing.values() if isinstance(each, Opening)]
-            script = nftables.transaction(pairs, base_present=self._holds("nftables"), openings=openings)
+            standing = [each for each in self._standing.values() if isinstance(each, StackPolicy)]
+            script = nftables.transaction(pairs, base_present=self._holds("nftables"), standing=standing)
             if script:
                 yield nft(script)
 

@@ -9,8 +9,9 @@ from reconciler.firewall.iptables import Edit, TableEdit, edits
 from reconciler.firewall.iptables_layout import CHAINS, jump_to, layout, places
 from reconciler.firewall.iptables_rules import PREFIX, Jump, Place, Rule, Table
 from reconciler.firewall.opening import Opening
+from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, PublishedPort
-from reconciler.firewall.switching import Held, Pair
+from reconciler.firewall.switching import Held
 from reconciler.plan.commands.words import fed, line, remark
 
 _FAMILIES: Final = (4, 6)

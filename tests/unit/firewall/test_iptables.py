@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import NetapplyError, Source
-from reconciler.firewall.iptables import Pair, TableEdit, edits, unsupported
+from reconciler.firewall.iptables import TableEdit, edits, unsupported
 from reconciler.firewall.iptables_layout import CHAINS, JUDGE, PORTS, jump_to, layout, rules_of
 from reconciler.firewall.iptables_parse import parse
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, rule_of
 from reconciler.firewall.legacy_listing import legacy_rules
 from reconciler.firewall.opening import Opening
+from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import MARK, FirewallBase, NetworkPolicy, PublishedPort
 from reconciler.firewall.spans import collapsed
 
@@ -55,6 +56,8 @@ ADDRESSES6 = st.integers(1, 4).map(lambda number: f"fd00:{number}::/64")
 @st.composite
 def networks(draw: st.DrawFn) -> NetworkPolicy:
     number = draw(st.integers(0, 3))
+    masquerade4, masquerade6 = draw(st.booleans()), draw(st.booleans())
+    masquerade_ports = draw(st.sampled_from([None, (1, 65535), (8, 8)])) if masquerade4 or masquerade6 else None
     return NetworkPolicy(
         owner="shop",
         network=f"shop/net{number}",
@@ -62,13 +65,14 @@ def networks(draw: st.DrawFn) -> NetworkPolicy:
         subnets=tuple(sorted(draw(st.sets(ADDRESSES, max_size=2)) | draw(st.sets(ADDRESSES6, max_size=2)))),
         internal=draw(st.booleans()),
         icc=draw(st.booleans()),
-        masquerade4=draw(st.booleans()),
-        masquerade6=draw(st.booleans()),
+        masquerade4=masquerade4,
+        masquerade6=masquerade6,
         snat4=draw(st.sampled_from(["", "192.0.2.1"])),
         snat6=draw(st.sampled_from(["", "2001:db8::1"])),
         mode4=draw(st.sampled_from(["nat", "nat-unprotected", "routed", "isolated"])),
         mode6=draw(st.sampled_from(["nat", "nat-unprotected", "routed", "isolated"])),
         trusted_interfaces=tuple(sorted(draw(st.sets(st.sampled_from(["eth0", "wg-0.1"]))))),
+        masquerade_ports=masquerade_ports,
     )
 
 

@@ -11,6 +11,7 @@ from reconciler.firewall.nftables import REBUILD, transaction
 from reconciler.firewall.nftables_elements import elements
 from reconciler.firewall.nftables_layout import BASE_CHAINS, LEDGERS, MAPS, PATH, RULES, SETS, fixed
 from reconciler.firewall.nftables_listing import Digests
+from reconciler.firewall.nftables_masquerade import masquerade_chain, ports_of
 from reconciler.firewall.nftables_parse import digests, parse
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort, StackPolicy
@@ -109,18 +110,76 @@ OTHER = Opening("blog", "blog/web", "tcp", 85, 95)
 
 
 def test_what_another_opens_too_stays_open() -> None:
-    script = transaction([(OPEN, None)], base_present=True, openings=[OPEN, OTHER]).splitlines()
+    script = transaction([(OPEN, None)], base_present=True, standing=[OPEN, OTHER]).splitlines()
     assert f"delete element {PATH} opened {{ 6 . 80-84, 6 . 85-90, 6 . 91-95 }}" in script
     assert f"add element {PATH} opened {{ 6 . 85-95 }}" in script
     same = replace(OTHER, first=80, last=90)
-    (only,) = transaction([(OPEN, None)], base_present=True, openings=[OPEN, same]).splitlines()
+    (only,) = transaction([(OPEN, None)], base_present=True, standing=[OPEN, same]).splitlines()
     assert only.startswith(f"delete element {PATH} openings ")
 
 
 def test_repair_writes_anew_what_openings_open_together() -> None:
-    script = transaction([(replace(BASE, intact=False), BASE)], base_present=True, openings=[OPEN, OTHER])
+    script = transaction([(replace(BASE, intact=False), BASE)], base_present=True, standing=[OPEN, OTHER])
     assert f"flush set {PATH} opened\n" in script
     assert f"add element {PATH} opened {{ 6 . 80-84, 6 . 85-90, 6 . 91-95 }}\n" in script
+
+
+RANGED = replace(NETWORK, masquerade_ports=(7, 9))
+NEIGHBOUR = replace(RANGED, network="shop/back", interface="br1", subnets=("10.1.0.0/24",))
+MADE = [
+    f"add chain {PATH} masquerade_7_9",
+    f"flush chain {PATH} masquerade_7_9",
+    f"add rule {PATH} masquerade_7_9 meta l4proto {{ 6, 17, 132 }} masquerade to :7-9",
+    f"add rule {PATH} masquerade_7_9 masquerade",
+]
+GONE = [f"flush chain {PATH} masquerade_7_9", f"delete chain {PATH} masquerade_7_9"]
+
+
+@pytest.mark.founding("S1-30")
+def test_a_range_of_ports_has_its_chain() -> None:
+    free = f'delete element {PATH} outward4 {{ "br0" }}'
+    led = f'add element {PATH} outward4 {{ "br0" comment "shop/front" : goto masquerade_7_9 }}'
+    unled = f'add element {PATH} outward4 {{ "br0" comment "shop/front" : goto translate }}'
+    assert transaction([(NETWORK, RANGED)], base_present=True, standing=[NETWORK]).splitlines() == [free, *MADE, led]
+    assert transaction([(RANGED, NETWORK)], base_present=True, standing=[RANGED]).splitlines() == [free, *GONE, unled]
+    script = transaction([(None, RANGED)], base_present=False)
+    assert script.index(MADE[-1]) < script.index("add element")
+
+
+def test_a_range_of_several_networks_goes_with_the_last() -> None:
+    def chains(*pairs: tuple[NetworkPolicy | None, NetworkPolicy | None]) -> list[str]:
+        standing = [before for before, _ in pairs if before] if len(pairs) > 1 else [RANGED, NEIGHBOUR]
+        script = transaction(pairs, base_present=True, standing=standing)
+        return [each for each in script.splitlines() if "chain" in each.split()[:2]]
+
+    assert chains((RANGED, None)) == chains((NEIGHBOUR, replace(NEIGHBOUR, masquerade_ports=None))) == []
+    assert chains((RANGED, None), (NEIGHBOUR, None)) == GONE
+    assert chains((RANGED, NETWORK), (replace(NEIGHBOUR, masquerade_ports=None), NEIGHBOUR)) == []
+
+
+def test_repair_writes_the_chains_of_ranges_anew() -> None:
+    broken = replace(BASE, intact=False)
+    script = transaction([(broken, BASE)], base_present=True, standing=[RANGED, NEIGHBOUR])
+    assert "\n".join(MADE) in script
+    assert "delete chain inet netapply masquerade" not in script
+
+
+def test_the_chain_of_every_port_is_never_made_nor_removed() -> None:
+    every = replace(NETWORK, masquerade_ports=(1, 65535))
+    there, back = (
+        transaction([pair], base_present=True, standing=[pair[0]]) for pair in ((NETWORK, every), (every, NETWORK))
+    )
+    assert "goto masquerade_1_65535" in there
+    assert "chain" not in there + back
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["masquerade", "masquerade_0_5", "masquerade_5_4", "masquerade_1_65536", "masquerade_01_5", "masquerade_1_5x"],
+)
+def test_only_names_that_we_write_are_ranges(name: str) -> None:
+    assert ports_of(name) is None
+    assert ports_of(masquerade_chain((1, 65535))) == (1, 65535)
 
 
 def test_a_limited_port_without_its_limit_is_a_stray() -> None:

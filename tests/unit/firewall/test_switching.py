@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import FirewallBase, PublishedPort
-from reconciler.firewall.switching import Pair, combined, missing, of_backend, still_valid, with_takeover
+from reconciler.firewall.switching import combined, missing, of_backend, still_valid, with_takeover
 
 OLD, NEW = FirewallBase("nftables"), FirewallBase("iptables")
 WEB = PublishedPort("shop", "shop/web", "tcp", "0.0.0.0", 8080, "10.0.0.2", 80)

@@ -20,7 +20,7 @@ KEYS = """
     hostname user rootfs profiles x-netapply image com.docker.network.driver.mtu dns dns_search dns_opt links external_links extra_hosts link_local_ips
     env_file extends include parent macvlan_mode ipvlan_mode << 1 container_name command
     open listen floating_ip egress_ip ipc pid uts rm restart scale deploy replicas sources gateway routes to via
-    type metric allow network ports host_address address port interface privileged cap_add
+    type metric allow network ports host_address masquerade_ports address port interface privileged cap_add
 """.split()  # noqa: SIM905  # as one list it is 40 lines
 VALUES = """
     80 8080:80 127.0.0.1::53/udp [::1]:1-3:1-3 8080::80 front default service:web host none bridge macvlan true 10.0.0.0/24

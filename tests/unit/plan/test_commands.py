@@ -86,6 +86,7 @@ SAMPLES: tuple[Resource, ...] = (
     HostAccept("nft", "ip", "filter", "FORWARD"),
     HostAccept("iptables-legacy", "ip6", "filter", "DOCKER-USER"),
     NetworkPolicy("shop", "shop/front", "na-front", ("172.18.0.0/16",)),
+    NetworkPolicy("shop", "shop/back", "na-back", ("172.19.0.0/16",), masquerade_ports=(7, 9)),
     PublishedPort("shop", WEB, "tcp", "0.0.0.0", 8080, "172.18.0.2", 80, sources=("192.0.2.0/24",)),
     Opening("shop", "shop/host", "tcp", 80, 80),
     FloatingPolicy("shop", WEB, "192.0.2.9", "172.18.0.2"),
@@ -219,6 +220,18 @@ def test_one_change_of_a_port_is_one_command() -> None:
     assert rendered(Create(port), observed=State([base])).splitlines()[1:] == [
         "nft 'add element inet netapply ports4_any { 6 . 8080 comment \"shop/web\" : 172.18.0.2 . 80 }'"
     ]
+
+
+def test_a_range_that_another_network_has_too_keeps_its_chain() -> None:
+    base, *networks = (
+        FirewallBase("nftables"),
+        *(NetworkPolicy("shop", f"shop/{name}", name, masquerade_ports=(7, 9), subnets=()) for name in "ab"),
+    )
+    said = [rendered(Delete(each), observed=State([base, *networks])) for each in networks]
+    assert not any("chain" in each for each in said)
+    assert "delete chain inet netapply masquerade_7_9" in rendered(
+        Delete(networks[0]), observed=State([base, networks[0]])
+    )
 
 
 @pytest.mark.parametrize("name", ["a b", "$(touch x)", "a'; touch x; '", "`x`", "a\nb", "-n", "*", "~", "#"])
