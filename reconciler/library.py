@@ -78,7 +78,7 @@ def plan(*manifests: Manifest, observation: Observation, adopt: bool = False, ho
     ``adopt`` takes over stacks of the same name that came from other manifests; without
     ``host_rule`` the host's own firewall is left as it is, with a warning where it is in the way.
     """
-    from reconciler.desired.build import Scope  # noqa: PLC0415  # as above
+    from reconciler.desired.scope import Scope  # noqa: PLC0415  # as above
     from reconciler.reconcile import make_plan  # noqa: PLC0415  # as above
 
     stacks = frozenset(manifest.stack for manifest in manifests)
@@ -118,7 +118,7 @@ def _run(
     stacks: frozenset[str], manifests: tuple[Manifest, ...], host: str, firewall: str, adopt: bool, host_rule: bool
 ) -> Outcome:
     from reconciler import reconcile  # noqa: PLC0415  # as above
-    from reconciler.desired.build import Scope  # noqa: PLC0415  # as above
+    from reconciler.desired.scope import Scope  # noqa: PLC0415  # as above
     from reconciler.kernel import host as hosts  # noqa: PLC0415  # as above
     from reconciler.kernel import lock, unconfirmed  # noqa: PLC0415  # as above
     from reconciler.kernel.machine import Machine  # noqa: PLC0415  # as above

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
 from reconciler.desired.host import blocked, lost_records
 from reconciler.desired.parents import idle_parents
 from reconciler.desired.routing import unanswered
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.observation import Observation
 from reconciler.plan.diff import diff

@@ -8,7 +8,7 @@ from reconciler.cli import options
 from reconciler.cli.arguments import Arguments
 from reconciler.cli.main import Settings
 from reconciler.cli.up import apply
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 
 
 @click.command("down")

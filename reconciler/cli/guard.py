@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from reconciler import reconcile
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel import lock, unconfirmed
 from reconciler.kernel.host import Host

@@ -10,7 +10,7 @@ import click
 from reconciler.cli import options, rendering, session
 from reconciler.cli.arguments import Arguments
 from reconciler.cli.main import Settings
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable

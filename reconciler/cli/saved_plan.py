@@ -16,7 +16,7 @@ from reconciler.plan.saved import Saved
 from reconciler.snapshot import holds_secrets
 
 if TYPE_CHECKING:
-    from reconciler.desired.build import Scope
+    from reconciler.desired.scope import Scope
     from reconciler.manifest.model import Manifest
     from reconciler.observation import Observation
     from reconciler.plan.plan import Plan

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli import diagnostics
 from reconciler.cli.main import Settings
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Manifest
 

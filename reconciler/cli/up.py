@@ -12,7 +12,7 @@ import click
 from reconciler.cli import options, session
 from reconciler.cli.arguments import Arguments, is_saved_plan
 from reconciler.cli.main import Settings
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError
 from reconciler.plan import text
 from reconciler.plan.plan import Step

@@ -9,7 +9,8 @@ from reconciler.cli import base as bases
 from reconciler.cli.arguments import Arguments
 from reconciler.desired.assumed import assumed_facts
 from reconciler.desired.base import from_elsewhere, made_by, with_origins_of
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.errors import Problem
 from reconciler.manifest.model import Manifest
 from reconciler.observation import Observation

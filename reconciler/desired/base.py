@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.manifest.model import Manifest
 from reconciler.observation import Observation
 from reconciler.resources.bridge import Bridge

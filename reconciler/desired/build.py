@@ -19,13 +19,12 @@ from reconciler.desired.host import host_resources
 from reconciler.desired.jobs import ended_jobs, job_resources
 from reconciler.desired.known import Known
 from reconciler.desired.link_local import link_local_resources
-from reconciler.desired.listeners import check_listeners, declared_listens
+from reconciler.desired.listeners import check_listeners
 from reconciler.desired.members import Member, place_members
 from reconciler.desired.modes import check_in_use, namespaces_used
 from reconciler.desired.names import name_resources
 from reconciler.desired.networks import (
     PlannedNetwork,
-    SubnetChooser,
     external_network,
     plan_networks,
     used_networks,
@@ -35,8 +34,10 @@ from reconciler.desired.parents import check_parents
 from reconciler.desired.ports import Wish, exits_of, faults_of_exits, publish
 from reconciler.desired.process import process_resources
 from reconciler.desired.routing import routing_resources
+from reconciler.desired.scope import Scope
 from reconciler.desired.shims import shim_resources
 from reconciler.desired.source_routes import source_route_resources
+from reconciler.desired.subnet_chooser import SubnetChooser
 from reconciler.desired.wired import Wired, by_gateway_preference, interface_names
 from reconciler.errors import NetapplyError, Problem
 from reconciler.firewall import iptables
@@ -47,43 +48,6 @@ from reconciler.resources.agent import HeldPorts
 from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.state import Resource, State
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The stacks of a run: ``stacks`` may change, those without a manifest shall be empty."""
-
-    stacks: frozenset[str]
-    manifests: tuple[Manifest, ...] = ()
-    adopt: bool = False
-    host_rule: bool = True
-    patient: bool = False
-    """Whether containers whose attached namespace is not there are left out; else that is a problem."""
-
-    @property
-    def attachable(self) -> frozenset[str]:
-        """Paths of the namespaces that the manifests attach."""
-        return frozenset(
-            container.attach.path for each in self.manifests for container in each.containers if container.attach
-        )
-
-    @property
-    def host_ports(self) -> frozenset[tuple[str, int]]:
-        """Protocol and number of every fixed host port that the manifests ask for, or listen on in host mode."""
-        containers = [container for manifest in self.manifests for container in manifest.containers]
-        published = {
-            (mapping.protocol, mapping.published[0])
-            for container in containers
-            for mapping in container.ports
-            if mapping.published and mapping.published[0] == mapping.published[1]
-        }
-        listening = {
-            (listen.protocol, listen.port)
-            for container in containers
-            if container.network_mode
-            for listen in declared_listens(container)
-        }
-        return frozenset(published | listening)
 
 
 @dataclass(slots=True)

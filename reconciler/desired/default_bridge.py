@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.desired.known import Known
-from reconciler.desired.networks import PlannedNetwork, SubnetChooser, whole_pool
+from reconciler.desired.networks import PlannedNetwork, whole_pool
 from reconciler.desired.subnet import parse_subnet
+from reconciler.desired.subnet_chooser import SubnetChooser
 from reconciler.errors import Problem
 from reconciler.manifest.model import BridgeOptions, Manifest, Network
 from reconciler.naming import BRIDGE_PREFIX, interface_name

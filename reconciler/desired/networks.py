@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
+from reconciler.desired.interface_names import InterfaceNames
 from reconciler.desired.known import Known
-from reconciler.desired.subnet import Subnet, in_hash_order, number, parse_subnet, text
+from reconciler.desired.subnet import Subnet, number, parse_subnet, text
+from reconciler.desired.subnet_chooser import SubnetChooser
 from reconciler.errors import Problem, Source
 from reconciler.manifest.model import BridgeOptions, Manifest, Network, ParentOptions
-from reconciler.naming import BRIDGE_PREFIX, SHIM_PREFIX, digest, interface_name
 from reconciler.netlink.sub_interface_kinds import SUB_INTERFACE_KINDS
-from reconciler.state import HOST_OWNER
 
-_AUTOMATIC = parse_subnet("172.16.0.0/12")
-_DOCKER_DEFAULT = parse_subnet("172.17.0.0/16")
-_AUTOMATIC_LENGTH = 24
-_IPV6_LENGTH = 64
 _NO_PARENT = ParentOptions()
 
 
@@ -77,80 +72,6 @@ def used_networks(manifest: Manifest) -> list[Network]:
     return [network for network in manifest.networks if network.key in used]
 
 
-class SubnetChooser:
-    """Subnets for all networks of a run: given ones first, then what is there, then free choices by hash.
-
-    A subnet that a network has already stays, even if a route of the host has come to overlap it since.
-    """
-
-    def __init__(self, known: Known, problems: list[Problem]) -> None:
-        self._known = known
-        self._problems = problems
-        self._of_host = [(subnet, "a route or address of the host") for subnet in known.taken_subnets]
-        self._of_networks: list[tuple[Subnet, str]] = []
-        for network in sorted({*known.bridges, *known.policies, *known.sub_interfaces}):
-            stack, _, key = network.partition("/")
-            # The host's own network is planned in every run, like those of the stacks in scope.
-            if stack not in known.scope and stack != HOST_OWNER:
-                holder = f"network {key} of stack {stack}"
-                self._of_networks += [(subnet, holder) for subnet in dict.fromkeys(known.subnets_held(network))]
-
-    def claim(self, subnet: Subnet, identity: str, network: Network, source: Source | None) -> None:
-        """Take a given subnet for ``stack/key``; who has it already is named in the problem."""
-        # One on a parent is the host's own subnet there, by design.
-        new = network.driver not in SUB_INTERFACE_KINDS and subnet not in self._known.subnets_held(identity)
-        overlapped = self._overlapped(subnet, new=new)
-        if overlapped:
-            taken, holder = overlapped
-            message = f"subnet {subnet} of network {network.name} overlaps {taken}, {holder}"
-            self._problems.append(Problem(message, source, "choose another subnet"))
-        self._of_networks.append((subnet, f"network {network.name}"))
-
-    def automatic(
-        self, family: int, identity: str, network: Network, members: int, preferred: tuple[Subnet, ...] = ()
-    ) -> Subnet | None:
-        """The subnet that is there already while it has room, or a free one with room for ``members`` twice over.
-
-        Of the free ones, ``preferred`` before others. None, and a problem, where all are taken.
-        """
-        held = [subnet for subnet in self._known.subnets_held(identity) if subnet.family == family]
-        kept = (subnet for subnet in held if _room(subnet, members) and not self._overlapped(subnet, new=False))
-        candidates = chain(preferred, _candidates(family, identity, members))
-        free = (subnet for subnet in candidates if not self._overlapped(subnet, new=True))
-        chosen = next(chain(kept, free), None)
-        if chosen is None:
-            message = f"no IPv{family} subnet is free for network {network.name}: routes and networks overlap all"
-            hint = "give it one of its own: ipam.config with a subnet"
-            self._problems.append(Problem(message, network.source, hint))
-        else:
-            self._of_networks.append((chosen, f"network {network.name}"))
-        return chosen
-
-    def _overlapped(self, subnet: Subnet, *, new: bool) -> tuple[Subnet, str] | None:
-        taken = chain(self._of_networks, self._of_host) if new else self._of_networks
-        return next((entry for entry in taken if subnet.overlaps(entry[0])), None)
-
-
-def _room(subnet: Subnet, members: int) -> bool:
-    first, last = subnet.usable
-    return last - first >= members  # one is the gateway's
-
-
-def _candidates(family: int, network: str, members: int) -> Iterable[Subnet]:
-    if family == 6:  # noqa: PLR2004  # the family
-        # A unique local prefix: fd, 40 random bits, 16 for the subnet (RFC 4193, 3.1).
-        for attempt in range(1000):
-            chosen = digest("subnet6", network, str(attempt)) & ((1 << 56) - 1)
-            yield Subnet(6, (0xFD << 120) | (chosen << 64), _IPV6_LENGTH)
-        return
-    length = min(_AUTOMATIC_LENGTH, 32 - (2 * members + 3).bit_length())
-    shift = 32 - length
-    for choice in in_hash_order(_AUTOMATIC.base >> shift, _AUTOMATIC.last >> shift, "subnet", network):
-        subnet = Subnet(4, choice << shift, length)
-        if not subnet.overlaps(_DOCKER_DEFAULT):
-            yield subnet
-
-
 def plan_networks(
     manifests: Sequence[Manifest],
     known: Known,
@@ -168,7 +89,7 @@ def plan_networks(
             identity = f"{manifest.stack}/{network.key}"
             chooser.claim(parse_subnet(pool.subnet), identity, network, pool.source or network.source)
         _check_name(manifest, network, wanted, known, problems)
-    names = _InterfaceNames(known)
+    names = InterfaceNames(known)
     planned = {}
     for manifest, network in wanted:
         identity = f"{manifest.stack}/{network.key}"
@@ -319,39 +240,3 @@ def whole_pool(subnet: Subnet) -> PlannedPool:
     """All of a subnet, with its first address as the gateway's."""
     first, last = subnet.usable
     return PlannedPool(subnet, first, first, last)
-
-
-class _InterfaceNames:
-    """Names for bridges: the given one, the one that is there, or one by hash that nobody has."""
-
-    def __init__(self, known: Known) -> None:
-        self._known = known
-        ours = {bridge.interface: network for network, bridge in known.bridges.items()}
-        self._holders: dict[str, str] = dict.fromkeys(known.observation.facts.interfaces, "")
-        self._holders.update(ours)
-        self._holders.update((shim.interface, network) for network, shim in known.shims.items())
-
-    def choose(self, identity: str, network: Network, problems: list[Problem]) -> str:
-        if network.driver in SUB_INTERFACE_KINDS:
-            return self._free(SHIM_PREFIX, identity, network) if network.host_addresses else ""
-        given = network.bridge.bridge_name
-        if given:
-            if self._holders.get(given, identity) != identity:
-                holder = self._holders[given]
-                what = f"is the bridge of {holder}" if holder else "exists on the host and is not ours"
-                problems.append(Problem(f"interface {given} {what}", network.source, "choose another bridge name"))
-            self._holders[given] = identity
-            return given
-        present = self._known.bridges.get(identity)
-        if present and present.interface.startswith(BRIDGE_PREFIX):
-            return present.interface
-        return self._free(BRIDGE_PREFIX, identity, network)
-
-    def _free(self, prefix: str, identity: str, network: Network) -> str:
-        attempt = 0
-        while True:
-            name = interface_name(prefix, network.key, identity, attempt=attempt)
-            if self._holders.get(name, identity) == identity:
-                self._holders[name] = identity
-                return name
-            attempt += 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.observation import Observation
 from reconciler.plan.diff import changed_fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 from reconciler.kernel.machine import Machine
 from reconciler.manifest.model import Manifest
 from reconciler.observation import Observation

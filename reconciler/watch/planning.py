@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler import reconcile
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Manifest
 from reconciler.naming import origin_of

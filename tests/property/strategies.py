@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reconciler.desired.build import Scope
+from reconciler.desired.scope import Scope
 from reconciler.manifest.model import Attachment, BridgeOptions, Container, Manifest, Network, Pool, PortMapping
 from reconciler.observation import Facts, Observation
 from reconciler.resources.address import Address

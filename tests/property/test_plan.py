@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.firewall.policy import PublishedPort
 from reconciler.kernel.execute import inverse
 from reconciler.manifest.model import Attachment, Container, Manifest, Network

@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 
 from reconciler import manifest
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError
 from reconciler.graph.topology import topology
 from reconciler.manifest.model import Manifest

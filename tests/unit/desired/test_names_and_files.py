@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from reconciler import manifest
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError
 from reconciler.observation import Facts, HostLink, Observation
 from reconciler.resources.container_file import HOSTNAME, HOSTS, RESOLV_CONF, ContainerFile, file_key

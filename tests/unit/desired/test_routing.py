@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem, Source
 from reconciler.firewall.policy import PublishedPort
 from reconciler.manifest.model import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler import manifest
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError
 from reconciler.observation import Facts, HostLink, Observation
 from reconciler.resources.address import Address

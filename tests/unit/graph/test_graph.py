@@ -15,7 +15,8 @@ from reconciler import manifest
 from reconciler.cli import graph
 from reconciler.cli.main import Settings
 from reconciler.desired.assumed import assumed_facts
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.firewall.policy import PublishedPort
 from reconciler.graph import dot, mermaid, page, svg
 from reconciler.graph.layout import BOX_WIDTH, layout

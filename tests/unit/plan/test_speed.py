@@ -8,7 +8,8 @@ from pathlib import Path
 
 from reconciler import manifest
 from reconciler.cli.rendering import rendered
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.observation import Observation
 from reconciler.reconcile import make_plan
 from reconciler.state import State

@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import netapply
 from reconciler.desired.assumed import assumed_facts
-from reconciler.desired.build import Scope, desired
+from reconciler.desired.build import desired
+from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError
 from reconciler.firewall.policy import FirewallBase, HostAccept
 from reconciler.library import load_manifest
