@@ -74,15 +74,20 @@ install-program:
 	ln -sf ../lib/netapply/bin/netapply '$(DESTDIR)$(PREFIX)/bin/netapply'
 
 # What keeps udev, NetworkManager and networkd off our links (docs/living-with-others.md). They read it at the next
-# boot, or after: udevadm control --reload; networkctl reload; nmcli general reload
-install-rules:
-	install -D -m 644 tools/host/75-netapply.rules '$(DESTDIR)/etc/udev/rules.d/75-netapply.rules'
-	install -D -m 644 tools/host/10-netapply.link '$(DESTDIR)/etc/systemd/network/10-netapply.link'
-	install -D -m 644 tools/host/10-netapply.network '$(DESTDIR)/etc/systemd/network/10-netapply.network'
-	install -D -m 644 tools/host/10-netapply-marked.network '$(DESTDIR)/etc/systemd/network/10-netapply-marked.network'
-	install -D -m 644 tools/host/90-netapply.conf '$(DESTDIR)/etc/NetworkManager/conf.d/90-netapply.conf'
+# boot, or after: udevadm control --reload; networkctl reload; nmcli general reload. install-service brings it too.
+RULES := reconciler/cli/host_rules
 
+install-rules:
+	install -D -m 644 $(RULES)/75-netapply.rules '$(DESTDIR)/etc/udev/rules.d/75-netapply.rules'
+	install -D -m 644 $(RULES)/10-netapply.link '$(DESTDIR)/etc/systemd/network/10-netapply.link'
+	install -D -m 644 $(RULES)/10-netapply.network '$(DESTDIR)/etc/systemd/network/10-netapply.network'
+	install -D -m 644 $(RULES)/10-netapply-marked.network '$(DESTDIR)/etc/systemd/network/10-netapply-marked.network'
+	install -D -m 644 $(RULES)/90-netapply.conf '$(DESTDIR)/etc/NetworkManager/conf.d/90-netapply.conf'
+
+# A service that runs from here goes first; containers go on.
 uninstall:
+	@if grep -qsF '$(PREFIX)/lib/netapply/' '$(DESTDIR)/etc/systemd/system/netapply-watch.service'; then \
+	    '$(PREFIX)/bin/netapply' install-service --remove; fi
 	rm -rf '$(DESTDIR)$(PREFIX)/lib/netapply'
 	rm -f '$(DESTDIR)$(PREFIX)/bin/netapply' '$(DESTDIR)/etc/udev/rules.d/75-netapply.rules' \
 	    '$(DESTDIR)/etc/systemd/network/10-netapply.link' '$(DESTDIR)/etc/systemd/network/10-netapply.network' \

@@ -6,6 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+def printable(text: str) -> str:
+    """The text on one line. What could end it, or move the cursor of a terminal, is shown escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Source:
     """A place in a manifest: file as the user named it, line and column counted from 1."""
@@ -30,11 +37,15 @@ class Problem:
     source: Source | None = None
     hint: str = ""
     severity: str = "error"
+    details: tuple[str, ...] = ()
+    """What another program said of it, line by line."""
 
     def __str__(self) -> str:
         place = f"{self.source}: " if self.source else ""
-        hint = f"\n  hint: {self.hint}" if self.hint else ""
-        return f"{place}{self.severity}: {self.message}{hint}"
+        hint = (f"hint: {self.hint}",) if self.hint else ()
+        # A name in a stranger's manifest must not look like a line of its own: terminals and CI services obey some.
+        lines = (f"{place}{self.severity}: {self.message}", *self.details, *hint)
+        return "\n  ".join(map(printable, lines))
 
 
 class NetapplyError(Exception):

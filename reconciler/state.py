@@ -147,6 +147,17 @@ class State:
         part._resources = {key: resource for key, resource in self._resources.items() if keep(resource)}
         return part
 
+    def sharing(self, other: State) -> State:
+        """This state, made of the objects of ``other`` where they are equal: whoever keeps both keeps one."""
+        shared = State()
+        mine = self._resources
+        shared._resources = {
+            key: theirs if theirs == mine[key] else mine[key] for key, theirs in other._resources.items() if key in mine
+        }
+        for key, resource in mine.items():
+            shared._resources.setdefault(key, resource)
+        return shared
+
     def merged(self, other: State) -> State:
         """Both together; a resource of ``other`` replaces one of the same key."""
         union = State()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler import manifest
+from reconciler.errors import NetapplyError
 from reconciler.manifest.model import Manifest
 from reconciler.manifest.tree import Tree
 
@@ -46,13 +47,17 @@ class Arguments:
 
     def stacks(self, tree: Tree | None = None, directory: str = ".") -> tuple[Manifest, ...]:
         """The manifests, from ``tree`` or the disk. Raises NetapplyError with all faults of all files."""
+        for path in (*self.files, *self.merged):
+            if is_saved_plan(path):
+                raise NetapplyError.of(f"{path} is a saved plan, not a manifest", hint=f"to do it: netapply up {path}")
         return manifest.stacks(
             self.files,
             merged=self.merged,
             stack_name=self.stack_name,
             environment=os.environ,
             directory=directory,
-            stdin=sys.stdin.read() if self.with_stdin else None,
+            # As bytes, so that what is no UTF-8 is a fault with a place.
+            stdin=getattr(sys.stdin, "buffer", sys.stdin).read() if self.with_stdin else None,
             profiles=self.profiles,
             env_files=self.env_files or None,
             tree=tree,

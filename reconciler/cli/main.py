@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import gc
 import importlib
+import io
 import os
 import sys
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 import click
 
 from reconciler.cli import diagnostics
-from reconciler.errors import NetapplyError
+from reconciler.errors import NetapplyError, Problem
 
 _COMMANDS = {
     "up": "up",
@@ -35,6 +38,26 @@ _COMMANDS = {
     "install-service": "install_service",
     "remove-ended": "remove_ended",
 }
+
+
+_ELSEWHERE = {
+    "apply": "up",
+    "build": "config",
+    "create": "up",
+    "destroy": "down",
+    "delete": "down",
+    "diff": "plan",
+    "kill": "down",
+    "list": "ls",
+    "log": "logs",
+    "restart": "up",
+    "rm": "down",
+    "run": "up",
+    "start": "up",
+    "stop": "down",
+    "validate": "config",
+}
+"""What others call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +85,23 @@ class _Commands(click.Group):
         command = importlib.import_module(f"reconciler.cli.{module_name}").command
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and name not in _COMMANDS:
+            near = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, _COMMANDS, 1)), "")
+            hint = f"did you mean netapply {near}?" if near else "netapply --help lists the commands"
+            raise NetapplyError.of(f"there is no command {name!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, with the whole first sentence of each instead of what fits into the line."""
+        commands = [(name, self.get_command(ctx, name)) for name in _COMMANDS]
+        rows = [(name, command.get_short_help_str(500)) for name, command in commands if command and not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="netapply", prog_name="netapply")
@@ -79,7 +119,26 @@ def netapply(ctx: click.Context, host_name: str, firewall: str, log_format: str,
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and end the process: 0 done, 1 error, 2 where a command defines it."""
+    _complete_streams()
     sys.exit(run(arguments))
+
+
+def _complete_streams() -> None:
+    """Have all three standard streams, and no text that they cannot take.
+
+    One that the caller closed would get the number of the next file or socket that is opened, which
+    would then be written to; and a name that the locale cannot encode would end a run half-way.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - a descriptor, for the process' whole life
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as above
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - as above
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -91,8 +150,11 @@ def run(arguments: list[str] | None = None) -> int:
         result = netapply.main(args=arguments, prog_name="netapply", standalone_mode=False)
     except click.exceptions.Abort:
         return 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return 1
+    except click.ClickException as error:
+        diagnostics.show([_usage_problem(error)])
         return 1
     except NetapplyError as error:
         diagnostics.show(error.problems)
@@ -104,6 +166,20 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         # Whatever the system refuses where nobody expected it is still told in a sentence.
         place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {place}{error.strerror or error}", err=True)
+        hint = "root in a container may lack CAP_NET_ADMIN or CAP_SYS_ADMIN" if error.errno == errno.EPERM else ""
+        diagnostics.show([Problem(f"{place}{error.strerror or error}", hint=hint)])
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _usage_problem(error: click.ClickException) -> Problem:
+    """A fault of the command line in the form of all others; the hint is where the right usage stands."""
+    message, near = error.format_message().rstrip("."), ""
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option '{error.option_name}'"
+        near = f"did you mean {' or '.join(sorted(error.possibilities))}? " if error.possibilities else ""
+    # Not the messages of ours that begin with an option, or with a word that is to be typed as it is.
+    if message.startswith(("Missing", "Invalid", "Option", "Got unexpected")):
+        message = message[0].lower() + message[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return Problem(message, hint=f"{near}see {context.command_path if context else 'netapply'} --help")

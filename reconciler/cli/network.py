@@ -7,11 +7,24 @@ import click
 from reconciler.cli import options
 from reconciler.cli.look import look, print_json
 from reconciler.cli.main import Settings
+from reconciler.errors import NetapplyError
 from reconciler.views import networks
 from reconciler.views.names import choose, named_networks
 
 
-@click.group("network")
+class _Networks(click.Group):
+    """Who looks for `create` or `connect` is told where that is done."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and args[0] not in self.commands:
+            hint = f"there are {' and '.join(sorted(self.commands))}; what a network is, and who joins it, says the manifest"
+            raise NetapplyError.of(f"there is no command 'network {args[0]}'", hint=hint)
+        return super().resolve_command(ctx, args)
+
+
+@click.group("network", cls=_Networks)
 def command() -> None:
     """Show the networks: their driver, subnets, bridge and members."""
 

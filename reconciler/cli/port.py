@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import click
 
-from reconciler.cli import options
+from reconciler.cli import diagnostics, options
 from reconciler.cli.look import Look, look, print_json
 from reconciler.cli.main import Settings
-from reconciler.errors import NetapplyError
+from reconciler.errors import NetapplyError, Problem
 from reconciler.views.ports import Holder, PublishedView, WantedPort, holders, ports_by_container, wanted_port
 
 
@@ -31,7 +31,18 @@ def command(
         assert wanted is not None  # noqa: S101  # for the type checker: --reverse was given
         _show_holders(_holders(seen, wanted), output_format)
     else:
-        _show_ports(_ports(seen, seen.container(container), wanted), output_format)
+        identity = seen.container(container)
+        ports = _ports(seen, identity, wanted)
+        if not ports:
+            diagnostics.show([_none_published(identity, seen.view(identity).network_mode)])
+        _show_ports(ports, output_format)
+
+
+def _none_published(container: str, network_mode: str) -> Problem:
+    """What is said instead of nothing; of a container in another's network, whose ports are meant."""
+    _, joined, owner = network_mode.partition("container:")
+    hint = f"it uses the network of {owner}, to which the ports belong: netapply port {owner}" if joined else ""
+    return Problem(f"container {container} publishes no port", hint=hint, severity="note")
 
 
 def _ports(seen: Look, container: str, wanted: WantedPort | None) -> tuple[PublishedView, ...]:

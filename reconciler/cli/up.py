@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import options, session
+from reconciler.cli import interruption, options, session
 from reconciler.cli.arguments import Arguments, is_saved_plan
 from reconciler.cli.main import Settings
+from reconciler.cli.report import Report
 from reconciler.desired.scope import Scope
-from reconciler.errors import NetapplyError
-from reconciler.plan import text
-from reconciler.plan.plan import Step
-from reconciler.plan.progress import Progress
+from reconciler.errors import NetapplyError, Problem
 
 if TYPE_CHECKING:
     from reconciler.cli.saved_plan import Reviewed
+    from reconciler.kernel.machine import Machine
+    from reconciler.plan.plan import Plan, Step
+    from reconciler.reconcile import Outcome
+    from reconciler.state import State
 
 
 @click.command("up")
 @options.manifests
 @options.adopt
 @options.no_host_rule
+@click.option("-d", "--detach", "asked", is_flag=True, hidden=True)
 @click.option("--dry-run", is_flag=True, help="The same as `plan`.")
 @click.option(
     "--confirm",
@@ -43,8 +45,10 @@ def command(
     adopt: bool,
     no_host_rule: bool,
     dry_run: bool,
+    asked: bool,
 ) -> int:
     """Make the host like the manifest: plan, execute, verify; roll back on failure."""
+    del asked  # hands used to 'up -d' type it; commands always go on by themselves
     path, *files = arguments.files or ("",)
     if path and is_saved_plan(path):
         if arguments.stack_name or arguments.profiles or adopt or no_host_rule or dry_run:
@@ -70,10 +74,17 @@ def _apply_saved(settings: Settings, path: str, given: Arguments, seconds: int |
     return apply(replace(settings, firewall=firewall), scope, reviewed, seconds)
 
 
-def apply(settings: Settings, scope: Scope, reviewed: Reviewed | None = None, seconds: int | None = None) -> int:
+def apply(
+    settings: Settings,
+    scope: Scope,
+    reviewed: Reviewed | None = None,
+    seconds: int | None = None,
+    nothing: Problem | None = None,
+) -> int:
     """Plan, execute and verify for a scope, with a line for each change.
 
-    With ``seconds`` it is undone unless it is confirmed within them. Raises NetapplyError where
+    With ``seconds`` it is undone unless it is confirmed within them. ``nothing`` is said where there is
+    nothing to do. Raises NetapplyError where
     that is not the plan that was ``reviewed``, or where another run waits to be confirmed, with nothing done.
     """
     from reconciler import reconcile  # noqa: PLC0415  # usage errors must not pay for it
@@ -87,38 +98,43 @@ def apply(settings: Settings, scope: Scope, reviewed: Reviewed | None = None, se
             reviewed.check(observation, wanted, plan)
         session.show_warnings(session.warnings_of(scope, plan))
         if not plan.steps:
+            session.show_warnings([nothing] if nothing else [])
             click.echo("Nothing to do.")
             return 0
-        progress = Progress(plan)
+        report = Report(plan)
         until = 0.0
         if seconds is None:
-            outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, progress))
+            outcome = _carried_out(machine, plan, wanted, report)
         else:
             from reconciler.cli import guard  # noqa: PLC0415  # most runs have none
 
             with guard.guarded(machine.host, scope, plan, observation, seconds) as guarded:
-                outcome = reconcile.apply(machine, plan, wanted, lambda step: _show_done(step, progress))
+                outcome = _carried_out(machine, plan, wanted, report)
                 until = guarded.finished(outcome)
-    for step in outcome.undone:
-        click.echo(f"undone: {text.done_line(step.change)}")
-    if not outcome.problems:
-        click.echo(progress.summary())
+    report.ended(outcome)
     if until:
-        _show_confirmation(settings, until)
+        report.write(_confirmation(settings, until))
     if outcome.problems:
-        raise NetapplyError(outcome.problems)
+        report.flush()
+        # Stacks that were interrupted one after another say so once.
+        raise NetapplyError(dict.fromkeys(outcome.problems))
+    report.close()
     return 0
 
 
-def _show_confirmation(settings: Settings, until: float) -> None:
+def _carried_out(machine: Machine, plan: Plan, wanted: State, report: Report) -> Outcome:
+    from reconciler import reconcile  # noqa: PLC0415  # as in apply
+
+    with interruption.deferred(plan) as interrupted:
+
+        def progress(step: Step) -> None:
+            report.done(step)
+            interrupted.check(step)
+
+        return reconcile.apply(machine, plan, wanted, progress)
+
+
+def _confirmation(settings: Settings, until: float) -> str:
     host = f"-n {settings.host_name} " if settings.host_name else ""
     clock = time.strftime("%H:%M:%S", time.localtime(until))
-    click.echo(f"Keep it with `netapply {host}confirm` until {clock}, or everything is undone.")
-
-
-def _show_done(step: Step, progress: Progress) -> None:
-    line = progress.done(step.change)
-    if line is None:
-        return
-    # Not echo, which flushes each line: five thousand of them into a pipe would take a tenth of the time.
-    sys.stdout.write(f"{line}\n")
+    return f"Keep it with `netapply {host}confirm` until {clock}, or everything is undone."

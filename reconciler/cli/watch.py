@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,13 +64,15 @@ def command(
         raise click.UsageError("name a directory of manifests, or a repository with --git")
     from reconciler.kernel import host, machine  # noqa: PLC0415  # usage errors must not pay for it
     from reconciler.watch import log, service  # noqa: PLC0415  # as above
-    from reconciler.watch.records import PRUNE_AFTER, Policy  # noqa: PLC0415  # as above
+    from reconciler.watch.records import PRUNE_AFTER, START_PATIENCE, Policy  # noqa: PLC0415  # as above
 
     paths = tuple(_directory(name) for name in directories)
     if os.geteuid() != 0:
         raise NetapplyError.of("changing the host needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN)", hint="run with sudo")
     entered = host.enter(settings.host_name)
-    policy = Policy(not no_prune, allow_empty, adopt, not no_host_rule, 0.0 if once else PRUNE_AFTER)
+    # Once, nothing else is held up by waiting.
+    times = (0.0, math.inf) if once else (PRUNE_AFTER, START_PATIENCE)
+    policy = Policy(not no_prune, allow_empty, adopt, not no_host_rule, *times)
     logger = log.configure(settings.log_format, verbose=settings.verbose)
     how = service.Settings(paths, policy, interval, metrics, _origin(url, ref, inner_path), git_interval)
     watcher = service.Service(entered, machine.Machine(entered, settings.firewall), how, logger)

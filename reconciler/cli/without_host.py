@@ -11,7 +11,7 @@ from reconciler.desired.assumed import assumed_facts
 from reconciler.desired.base import from_elsewhere, made_by, with_origins_of
 from reconciler.desired.build import desired
 from reconciler.desired.scope import Scope
-from reconciler.errors import Problem
+from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Manifest
 from reconciler.observation import Observation
 from reconciler.plan.plan import Plan
@@ -46,6 +46,18 @@ def planned(instead: Instead, scope: Scope, arguments: Arguments, firewall: str)
 
     ``firewall`` as on the command line. Raises NetapplyError: neither can be read, or no plan is possible.
     """
+    try:
+        return _planned(instead, scope, arguments, firewall)
+    except ValueError as error:
+        if not instead.observed:
+            raise
+        # Its fields have the right types; what an address is only those find out who use it.
+        message = f"{instead.observed}: this value is none that netapply writes: {error}"
+        hint = "write it on the host: netapply snapshot >snapshot.json"
+        raise NetapplyError.of(message, hint=hint) from None
+
+
+def _planned(instead: Instead, scope: Scope, arguments: Arguments, firewall: str) -> Planned:
     base: tuple[Manifest, ...] = ()
     if instead.base:
         base = with_origins_of(bases.manifests_of(instead.base, arguments, scope.manifests), scope.manifests)

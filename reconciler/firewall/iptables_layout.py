@@ -151,7 +151,9 @@ def _fixed(mark: int) -> Iterator[Placed]:
 
     # RFC 1122 3.2.1.3: loopback addresses never appear outside a host. The kernel drops them
     # itself, but not on a bridge with route_localnet, and not once DNAT has rewritten them.
+    # As a source, a container could claim to be a program of the host.
     yield fixed(4, "raw", GUARD, 0, Rule("DROP", in_interface="!lo", destination="127.0.0.0/8"))
+    yield fixed(4, "raw", GUARD, 1, Rule("DROP", in_interface="!lo", source="127.0.0.0/8"))
     # A link-local source cannot be forwarded to where DNAT would send it.
     yield fixed(6, "nat", PREROUTING, 0, Rule("RETURN", source="fe80::/10"))
     # The kernel drops an answer to ::1 from a bridge, so the client must be refused at once.

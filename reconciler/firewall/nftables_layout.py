@@ -111,7 +111,8 @@ BASE_CHAINS: Final[dict[str, str]] = {
 RULES: Final[dict[str, tuple[str, ...]]] = {
     # RFC 1122 3.2.1.3: loopback addresses never appear outside a host. The kernel drops
     # them itself, but not on a bridge with route_localnet, and not once DNAT has rewritten them.
-    "guard": ('iifname != "lo" ip daddr 127.0.0.0/8 drop',),
+    # As a source, a container could claim to be a program of the host.
+    "guard": ('iifname != "lo" ip daddr 127.0.0.0/8 drop', 'iifname != "lo" ip saddr 127.0.0.0/8 drop'),
     # A link-local source cannot be forwarded to where DNAT would send it.
     "prerouting": ("ip6 saddr fe80::/10 return", "fib daddr type local jump sources"),
     # The kernel drops an answer to ::1 from a bridge (IPv6 has no route_localnet). Without this

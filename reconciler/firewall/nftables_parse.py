@@ -29,7 +29,7 @@ KNOWN: frozenset[Digests] = frozenset(
         # nftables 1.0.6
         Digests(
             "3792cc88a844db1ff2b8472c5f545bc92cfa3313687cfa661adbca980429eb94",
-            "b762aa286f5fd28a639c222cda6e0f7e9f47129a63805641b97aad97bf31f170",
+            "a2dbda188404b8d4fd51d5b2df9f30d380cad6c1efef3cce2f636922e2b72139",
         ),
     }
 )

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import reconciler
 from reconciler.errors import NetapplyError, Problem
-from reconciler.kernel import agent_data, listeners
+from reconciler.kernel import agent_data, control_group, listeners
 from reconciler.kernel.agent_data import JOBS, NAMES, PINS
 from reconciler.kernel.agent_protocol import (
     LOCK_FILE,
@@ -276,9 +276,13 @@ def _spawn(run_directory: Path) -> str:
             spawn_detached(python, [null, hello_end, log], environment)
         poll = select.poll()
         poll.register(hello, select.POLLIN)
-        return os.read(hello, 256).decode().strip() if poll.poll(_START_SECONDS * 1000) else ""
+        said = os.read(hello, 256).decode().strip() if poll.poll(_START_SECONDS * 1000) else ""
     finally:
         os.close(hello)
+    owner = _owner(run_directory)
+    if owner is not None:
+        control_group.settle(owner.pid)
+    return said
 
 
 def _open_log(run_directory: Path) -> int:

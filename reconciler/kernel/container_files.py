@@ -110,7 +110,9 @@ def lead(host: Host, container: str, owner: str) -> None:
         return
     # A convenience for people; a file system that is read-only there must not stop what containers need.
     with suppress(OSError):
-        NETNS_FILES.mkdir(mode=0o755, exist_ok=True)
+        if not NETNS_FILES.is_dir():
+            NETNS_FILES.mkdir(exist_ok=True)
+            NETNS_FILES.chmod(0o755)  # whatever the umask is: it is not ours alone
         place.unlink(missing_ok=True)
         place.symlink_to(wanted)
 
@@ -155,16 +157,20 @@ class _Places:
         self._writable: bool | None = None
 
     def path(self, container: str) -> Path:
-        return NETNS_FILES / self._host.namespace_path(container).name
+        return NETNS_FILES / self._name(container)
+
+    def _name(self, container: str) -> str:
+        # As Host.namespace_path has it, of which a thousand paths take longer than all the rest.
+        return f"{self._host.prefix}{container.replace('/', '.', 1)}"
 
     def obstructed(self, container: str) -> bool:
         """Whether something that is not ours stands there."""
-        target = self._found.get(self.path(container).name)
+        target = self._found.get(self._name(container))
         return target is not None and not _OURS.fullmatch(target)
 
     def lead(self, container: str) -> bool:
         """Whether it leads to the container's files, or cannot, so that there is nothing to be done."""
-        target = self._found.get(self.path(container).name)
+        target = self._found.get(self._name(container))
         if target == f"{self._host.run}/files/{container}" or self.obstructed(container):
             return True
         return not self._may_write()

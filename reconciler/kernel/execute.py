@@ -19,6 +19,7 @@ from reconciler.resources.resolver import Resolver
 from reconciler.state import Kind
 
 Progress = Callable[[Step], None]
+_REFUSAL = "the kernel refused to"
 
 
 class Queued(NamedTuple):
@@ -85,7 +86,7 @@ class Executor:
     def _start(self, changes: list[Change], starts: list[StartProcess]) -> None:
         failures = self.performer.start_processes(starts)
         problems = [
-            Problem(problem.message, problem.source or _source(change), problem.hint)
+            Problem(problem.message, problem.source or _source(change), problem.hint, details=problem.details)
             for change in changes
             if (failure := failures.get(change.key.name.partition(":")[0]))
             for problem in failure.problems
@@ -154,16 +155,17 @@ class Executor:
         except NetapplyError as error:
             sources = [source for change in changes if (source := _source(change))]
             source = sources[0] if sources else None
-            problems = [Problem(p.message, p.source or source, p.hint) for p in error.problems]
+            problems = [Problem(p.message, p.source or source, p.hint, details=p.details) for p in error.problems]
             self._report(problems)
         except OSError as error:
             name = f" ({error.filename})" if error.filename else ""
-            self._fail(changes[0], f"{error.strerror or error}{name}")
+            refusal = "cannot" if isinstance(error, FileNotFoundError) else _REFUSAL
+            self._fail(changes[0], f"{error.strerror or error}{name}", refusal)
 
-    def _fail(self, change: Change, text: str) -> None:
+    def _fail(self, change: Change, text: str, refusal: str = _REFUSAL) -> None:
         resource = change.before if isinstance(change, Delete) else change.after
         what = f"{_verb(change)} {change.key.name}: {resource.describe()}"
-        self._report([Problem(f"the kernel refused to {what}: {text}", _source(change))])
+        self._report([Problem(f"{refusal} {what}: {text}", _source(change))])
 
     def _report(self, problems: list[Problem]) -> None:
         self.problems.extend(problems)

@@ -57,11 +57,19 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def paths(host: Host) -> tuple[Path, ...]:
+    """All files that ``read`` may read, there or not."""
+    return (*_places(host, "resolv.conf"), *_places(host, "hosts"))
+
+
+def _places(host: Host, file_name: str) -> list[Path]:
+    """The first that can be read counts."""
+    own = [NETNS_FILES / host.name / file_name] if host.name else []
+    return [*own, Path("/etc", file_name)]
+
+
 def _text(host: Host, file_name: str) -> str:
-    places = [Path("/etc", file_name)]
-    if host.name:
-        places.insert(0, NETNS_FILES / host.name / file_name)
-    for place in places:
+    for place in _places(host, file_name):
         try:
             return place.read_text(errors="replace")
         except OSError:

@@ -39,7 +39,13 @@ class Helper:
         # -E and -P: neither the environment nor the folder of the file decide what is imported.
         command = [sys.executable, "-E", "-P", iptables_helper.__file__, str(family)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_ENVIRONMENT
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_ENVIRONMENT,
+            # Ctrl-C is for the run, which needs it to undo what was done; it ends with its standard input.
+            process_group=0,
         )
         self._buffer = b""
         self._is_ready = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -52,6 +53,8 @@ class Machine:
     def __init__(self, host: Host, firewall_choice: str = "auto") -> None:
         self.host = host
         self._firewall = Firewall(firewall_choice)
+        self.start_patience = math.inf
+        """Seconds that commands may take to begin before their runtime counts as hanging; 20 at most."""
 
     def hear_firewall(self) -> None:
         """Somebody hears of every change of rules and calls ``forget_firewall``: they are read when that was so."""
@@ -165,7 +168,7 @@ class Machine:
         return undone, self.run_on(undone, lambda _step: None)
 
     def _performer(self) -> Performer:
-        return Performer(self.host, self._firewall.apply)
+        return Performer(self.host, self._firewall.apply, self.start_patience)
 
     def _wait_for_links(self, steps: Sequence[Step]) -> None:
         """A namespace's links go some time after it; who makes them anew must not meet the old ones."""

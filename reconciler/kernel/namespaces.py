@@ -111,7 +111,8 @@ def is_pinned(path: Path) -> bool:
 def make_pinned_folder(folder: Path) -> None:
     """The folder of pinned namespaces, mounted so that pins reach other mount namespaces (ip-netns(8))."""
     if not folder.is_dir():
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)  # whatever the umask is: others list names there, too
     target = os.fsencode(folder)
     if _libc.mount(b"", target, b"none", _MS_SHARED | _MS_REC, None) != 0:
         # Not a mount point yet: make it one, then share it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,8 @@ class Performer:
 
     host: Host
     firewall: Callable[[Sequence[Change]], None]
+    start_patience: float = math.inf
+    """Seconds, as ``runtime.start_many`` takes them."""
     sockets: NamespaceSockets = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,7 +142,7 @@ class Performer:
         """Start commands together; the failures, by container."""
         strays.end_commands(self.host.run, [start.container for start in starts])
         files = {start.container: container_files.shown(self.host, start.files) for start in starts}
-        return runtime.start_many(self.host.run, starts, self.host.namespace_path, files)
+        return runtime.start_many(self.host.run, starts, self.host.namespace_path, files, self.start_patience)
 
     def serve_names(self, actions: Sequence[a.ServeNames | a.ForgetNames]) -> None:
         """Have the agent answer names in sandboxes, or no longer, a stack's in one go."""

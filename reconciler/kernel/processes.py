@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
+import shutil
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +62,21 @@ def command_line(pid: int) -> bytes:
         return b""
 
 
+def is_like_us(pid: int) -> bool:
+    """Whether it runs as our user, in our PID namespace.
+
+    Anybody may give a process of theirs any arguments, also root in a container.
+    """
+    try:
+        namespaces = {os.stat(f"/proc/{who}/ns/pid").st_ino for who in (pid, "self")}  # noqa: PTH116 - read for many
+        # Not the owner of /proc/PID: it is root for whoever lets nobody trace him (proc_pid(5)).
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    users = next((line.split()[1:] for line in status.splitlines() if line.startswith("Uid:")), [])
+    return len(namespaces) == 1 and set(users) == {str(os.geteuid())}
+
+
 def signal_process(process: Identified, number: int) -> bool:
     """Send it a signal; False where it is gone."""
     try:
@@ -106,13 +123,17 @@ def spawn_detached(
 
     It inherits the calling thread's namespaces, directory and umask. Raises OSError.
     """
+    # Not by the PATH of whoever runs us, which may be a stranger's, or cron's.
+    detach = shutil.which("setsid", path=CLEAN_ENVIRONMENT["PATH"])
+    if detach is None:
+        raise FileNotFoundError(errno.ENOENT, "setsid is not installed (package util-linux)")
     count = len(descriptors)
     high: list[int] = []
     try:
         # Out of the way of the numbers that they get: dup2 would close one that is still to be copied.
         high.extend(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, count) for descriptor in descriptors)
-        pid = os.posix_spawnp(
-            "setsid",
+        pid = os.posix_spawn(
+            detach,
             ["setsid", "--fork", *arguments],
             environment,
             file_actions=[

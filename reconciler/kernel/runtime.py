@@ -8,6 +8,7 @@ used: to look, which every run does, takes a tenth of it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,15 +134,17 @@ def start_many(
     definitions: Sequence[StartProcess],
     namespace_path: NamespacePath,
     files: Mapping[str, Mapping[str, Path]] | None = None,
+    patience: float = math.inf,
 ) -> dict[str, NetapplyError]:
     """Run these commands, each instead of what runs for its container; those that failed, by container.
 
     Returns when each has really begun, or has failed and left nothing. ``files`` gives, by
-    container, files to show at a path inside. Raises NetapplyError where no runtime is installed.
+    container, files to show at a path inside. When none of them gets any further within ``patience``
+    seconds (20 at most), those that have not begun have failed. Raises NetapplyError where no runtime is installed.
     """
     from reconciler.kernel import runtime_start  # noqa: PLC0415 - 8 ms that a run without changes is spared
 
-    return runtime_start.start_many(run_directory, definitions, namespace_path, files or {})
+    return runtime_start.start_many(run_directory, definitions, namespace_path, files or {}, patience)
 
 
 def stop(run_directory: Path, container: str) -> None:

@@ -62,6 +62,7 @@ MASKED_HOST_PATHS = (
     "/etc/ssh",
     "/etc/ssl/private",
     "/etc/wireguard",
+    "/var/lib/netapply",
 )
 # Hidden too, but programs expect to write there.
 FRESH_HOST_DIRECTORIES = (("/root", "700"), ("/run", "755"))
@@ -72,6 +73,8 @@ _NO_FILES = frozenset(
     | {"fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "sysfs"}
     | {"tracefs"}
 )
+_LARGEST_TABLE = 4 * 1024 * 1024  # bytes of a passwd-like file
+
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - names of mount points, nothing is created there
 """Where programs expect to write: as mounts of their own, copy-on-write like the root instead of read-only."""
 
@@ -119,11 +122,14 @@ def _group(name: str, groups: list[list[str]], root: Path) -> int:
 
 
 def _table(path: Path, columns: int) -> list[list[str]]:
-    """The well-formed rows of a passwd-like file; none where it does not stand."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except (FileNotFoundError, NotADirectoryError):
+    """The well-formed rows of a passwd-like file; none where no such file stands.
+
+    Root in the container may have put anything there: a pipe would hold us for ever.
+    """
+    if not path.is_file():
         return []
+    with path.open("rb") as file:
+        text = file.read(_LARGEST_TABLE).decode(errors="surrogateescape")
     rows = [line.split(":") for line in text.splitlines()]
     return [row for row in rows if len(row) == columns and row[2].isdecimal() and (columns == 4 or row[3].isdecimal())]  # noqa: PLR2004 - group(5) has four columns
 

@@ -15,7 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.kernel import mounts
-from reconciler.kernel.processes import Identified, ProcessStatus, command_line, process_status, spawn_detached
+from reconciler.kernel.processes import (
+    Identified,
+    ProcessStatus,
+    command_line,
+    is_like_us,
+    process_status,
+    spawn_detached,
+)
 
 # 3: the exit status; 4: our process id to the starter; 5: the starter's word to go on, whose end
 # without a word means that the starter died before it had written down who we are.
@@ -111,7 +118,7 @@ class Found:
 def search(bundles: Path) -> dict[str, Found]:
     """Everything that runs of the bundles below that directory, by the bundle's path; one pass over /proc.
 
-    A monitor and its runtime are known by their arguments, which nobody else's processes have.
+    A monitor and its runtime are known by their arguments, which no other process of ours has.
     """
     statuses: dict[int, ProcessStatus] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - only the names are wanted
@@ -121,7 +128,7 @@ def search(bundles: Path) -> dict[str, Found]:
     homes: dict[int, str] = {}
     for pid in statuses:
         _, found, rest = command_line(pid).partition(mark)
-        if found:
+        if found and is_like_us(pid):
             homes[pid] = f"{bundles}/{os.fsdecode(rest.partition(bytes(1))[0])}"
     result: dict[str, Found] = {}
     for pid, status in statuses.items():

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.actions import StartProcess
-from reconciler.errors import NetapplyError
-from reconciler.kernel import mounts, runtime_bundle
+from reconciler.errors import NetapplyError, Problem
+from reconciler.kernel import control_group, mounts, runtime_bundle
 from reconciler.kernel.processes import Identified, command_line, process_status
 from reconciler.kernel.runtime_monitor import Launched, launch
 from reconciler.kernel.runtime_records import NamespacePath, Records, bundles_directory
@@ -26,6 +26,7 @@ _AT_ONCE = 32
 """Starts in flight together: more would only wait for each other."""
 
 _LINES = 5
+_LONGEST_END = 8192
 
 
 def start_many(
@@ -33,6 +34,7 @@ def start_many(
     definitions: Sequence[StartProcess],
     namespace_path: NamespacePath,
     files: Mapping[str, Mapping[str, Path]],
+    patience: float,
 ) -> dict[str, NetapplyError]:
     """As ``runtime.start_many`` says."""
     tool = find_tool(run_directory)
@@ -49,7 +51,7 @@ def start_many(
             except NetapplyError as failure:
                 failures[definition.container] = failure
         for first in range(0, len(ready), _AT_ONCE):
-            failures |= _start_some(tool, ready[first : first + _AT_ONCE], scratch)
+            failures |= _start_some(tool, ready[first : first + _AT_ONCE], scratch, min(patience, START_SECONDS))
     if failures:
         stop_many(run_directory, list(failures), 0.0)
     return failures
@@ -128,7 +130,9 @@ def _checked_root(definition: StartProcess) -> Path:
     return root.resolve()
 
 
-def _start_some(tool: Tool, ready: Sequence[Records], scratch: Sequence[str]) -> dict[str, NetapplyError]:
+def _start_some(
+    tool: Tool, ready: Sequence[Records], scratch: Sequence[str], patience: float
+) -> dict[str, NetapplyError]:
     launched: list[tuple[Records, Launched]] = []
     failures: dict[str, NetapplyError] = {}
 
@@ -158,7 +162,7 @@ def _start_some(tool: Tool, ready: Sequence[Records], scratch: Sequence[str]) ->
     finally:
         for _, monitor in launched:
             monitor.close()
-    return failures | _await_starts(waiting)
+    return failures | _await_starts(waiting, patience)
 
 
 def _release(records: Records, monitor: Launched, failures: dict[str, NetapplyError]) -> bool:
@@ -168,13 +172,16 @@ def _release(records: Records, monitor: Launched, failures: dict[str, NetapplyEr
         failures[records.container] = _failure(records, "its monitor did not start")
         return False
     records.record("monitor", identified)
+    # Now, for what it starts is born where it is.
+    control_group.settle(identified.pid)
     monitor.release()
     return True
 
 
-def _await_starts(waiting: list[Records]) -> dict[str, NetapplyError]:
+def _await_starts(waiting: list[Records], patience: float) -> dict[str, NetapplyError]:
+    """``patience``: seconds in which at least one of them must get further."""
     failures: dict[str, NetapplyError] = {}
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + patience
     while waiting:
         late = time.monotonic() > deadline
         still: list[Records] = []
@@ -184,6 +191,8 @@ def _await_starts(waiting: list[Records]) -> dict[str, NetapplyError]:
                 still.append(records)
             elif outcome:
                 failures[records.container] = _failure(records, outcome)
+        if len(still) < len(waiting):
+            deadline = time.monotonic() + patience
         waiting = still
         if waiting:
             time.sleep(_POLL_SECONDS)
@@ -215,8 +224,16 @@ def _runs_the_command(pid: int, parent: int) -> bool:
 
 
 def _failure(records: Records, why: str) -> NetapplyError:
+    written: list[str] = []
     with suppress(FileNotFoundError):
-        written = records.log.read_text(errors="replace").splitlines()[-_LINES:]
-        why = "\n  ".join([why, *(line for line in written if line not in why)])
+        written = _end_of(records.log).splitlines()[-_LINES:]
     hint = "command, working_dir, user and rootfs must fit together: the command's file must stand in its root"
-    return NetapplyError.of(f"cannot start the command of {records.container}: {why}", hint=hint)
+    message = f"cannot start the command of {records.container}: {why}"
+    return NetapplyError([Problem(message, hint=hint, details=tuple(line for line in written if line not in why))])
+
+
+def _end_of(log: Path) -> str:
+    """Its last lines: a command may have made it as large as it likes."""
+    with log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _LONGEST_END))
+        return file.read(_LONGEST_END).decode(errors="replace")

@@ -148,7 +148,9 @@ def _forget(run_directory: Path, records: Records) -> None:
             if tool.needs_unified_cgroups and not mounts.unified_cgroups():
                 mounts.cover_cgroups()
             arguments = tool.delete(records.container_id)
-            subprocess.run(arguments, env=CLEAN_ENVIRONMENT, capture_output=True, timeout=10, check=False)
+            # Its files go below in any case, so one that hangs is not waited for.
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(arguments, env=CLEAN_ENVIRONMENT, capture_output=True, timeout=2, check=False)
 
         mounts.PrivateMounts(delete).finish()
         shutil.rmtree(state, ignore_errors=True)

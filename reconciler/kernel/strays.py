@@ -13,7 +13,14 @@ from pathlib import Path
 
 from reconciler.errors import NetapplyError
 from reconciler.kernel.agent_protocol import LOCK_FILE
-from reconciler.kernel.processes import Identified, command_line, process_status, signal_process, wait_for_end
+from reconciler.kernel.processes import (
+    Identified,
+    command_line,
+    is_like_us,
+    process_status,
+    signal_process,
+    wait_for_end,
+)
 from reconciler.kernel.runtime_monitor import Found, search
 from reconciler.kernel.runtime_records import bundles_directory
 from reconciler.resources.agent import Agent
@@ -53,7 +60,7 @@ def _stray_agents(run_folder: Path) -> list[Identified]:
     if (run_folder / LOCK_FILE).exists():
         return []
     mark = b"\0reconciler.agent\0" + os.fsencode(run_folder) + b"\0"
-    return [process for process in _all() if mark in command_line(process.pid)]
+    return [process for process in _all() if mark in command_line(process.pid) and is_like_us(process.pid)]
 
 
 def _found(run_folder: Path) -> dict[str, Found]:

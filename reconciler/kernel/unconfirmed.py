@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from reconciler.errors import NetapplyError
-from reconciler.kernel import files
+from reconciler.kernel import control_group, files
 from reconciler.kernel.processes import Identified, process_status
 
 FILE = "unconfirmed"
@@ -130,6 +130,8 @@ def _become_detached(
             signal.signal(number, signal.SIG_IGN)
         os.chdir("/")
         os.umask(0o077)
+        # The session's end may be the end of all that was started in it (KillUserProcesses= in logind.conf(5)).
+        control_group.settle(os.getpid())
         _keep_only({word, hello})
         status = process_status(os.getpid())
         waiting = Waiting(stacks, seconds, os.getpid(), status.started if status else 0)

@@ -120,7 +120,7 @@ class Documents:
         interpolate(document.templates, self._environment, faults)
         root = document.root
         if root is None or is_null(root):
-            faults.add("the manifest is empty", Source(path, 1, 1), "a container is: containers: {web: }")
+            faults.add("the manifest is empty", Source(path, 1, 1), "the smallest one: containers: {web: {}}")
             return None
         if not isinstance(root, Mapping):
             faults.add("a manifest is a mapping with the key 'containers'", source_of(root))

@@ -77,6 +77,9 @@ def _groups(
     run: Run,
 ) -> list[tuple[str, ...]]:
     """The files of each stack of the run."""
+    if "" in {*file_arguments, *merged}:
+        # It would be the current directory, and all stacks in it.
+        raise NetapplyError.of("the name of a file is empty", hint="is a variable of the shell unset?")
     if merged:
         if file_arguments:
             raise NetapplyError.of("files are given with -f and without", hint="use one of the two ways")

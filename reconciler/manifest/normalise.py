@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.manifest.shapes import Shape
 
 OWN = "x-netapply"
+_NO_IMAGES = "images are not run: a container runs its command:, and without one it is a network namespace only"
 
 
 class Unused:
@@ -38,7 +39,8 @@ class Unused:
         """Give one warning for all of them."""
         if self._first:
             words = ", ".join(f"{key} ({self._first[key]})" for key in sorted(self._first))
-            faults.warn(f"accepted, but not used by netapply: {words}")
+            hint = _NO_IMAGES if {"build", "image"} & self._first.keys() else ""
+            faults.warn(f"accepted, but not used by netapply: {words}", hint=hint)
 
 
 def normalise(top: Mapping, faults: Faults, unused: Unused) -> None:

@@ -40,6 +40,13 @@ _WORDS = (
         "a key without ':'",
         "write KEY: VALUE, with a space after the colon",
     ),
+    ("expected <block end>, but found '}'", "a '}' that closes nothing", "remove it, or open the mapping with '{'"),
+    ("expected <block end>, but found ']'", "a ']' that closes nothing", "remove it, or open the list with '['"),
+    (
+        "expected the node content, but found '<stream end>'",
+        "the file ends inside a list in [ ] or a mapping in { }",
+        "close it",
+    ),
     ("expected <block end>, but found", "this line does not fit the indentation above", "align it with its neighbours"),
     ("found unexpected end of stream", "the file ends inside quotes", "close the quotes"),
     ("expected ',' or ']'", "a list in [ ] is not closed, or a comma is missing", ""),

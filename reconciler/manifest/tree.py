@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,7 @@ class Disk:
 
     def read(self, path: str, most: int) -> bytes:
         """See `Tree`."""
+        _check_form(path)
         with Path(path).open("rb") as file:
             return file.read(most)
 
@@ -46,5 +48,22 @@ class Disk:
         """See `Tree`."""
         return [path.name for path in Path(folder).iterdir()]
 
+
+def _check_form(path: str) -> None:
+    """Raises OSError for what is no file: reading a pipe or a terminal may take for ever, opening a device do anything.
+
+    What the shell hands over as a descriptor, as in ``-f <(command)``, is the user's own choice.
+    """
+    place = Path(path)
+    # Of a folder, or of nothing at all, the opening itself says so.
+    if place.exists() and not (place.is_file() or place.is_dir() or path.startswith(_HANDED_OVER) or _is_null(place)):
+        raise OSError(errno.EINVAL, "Not a regular file", path)
+
+
+def _is_null(place: Path) -> bool:
+    return place.is_char_device() and place.samefile("/dev/null")
+
+
+_HANDED_OVER = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 DISK = Disk()

@@ -192,7 +192,10 @@ def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
     for pattern, (part, unused) in _PARTS.items():
         if len(pattern) == len(path) - 1 and all(p in {"*", str(step)} for p, step in zip(pattern, path, strict=False)):
             known = {*part.model_fields, *unused}
-            faults.add(f"unknown key '{key}'", source, _elsewhere(key) or suggestion(key, known) or _OWN_KEYS)
+            near = suggestion(key, known)
+            # 'port' and 'network' are keys elsewhere, but who writes them for a container means the plural.
+            hint = near if {f"{key}s", key.removesuffix("s")} & known else _elsewhere(key) or near
+            faults.add(f"unknown key '{key}'", source, hint or _OWN_KEYS)
             return
     faults.add(f"unknown key '{key}'", source)
 

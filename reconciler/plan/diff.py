@@ -83,17 +83,17 @@ def _replaced(observed: State, desired: State) -> dict[Key, str]:
     pairs = [(key, before, after) for key, after in desired.items() if (before := observed.get(key))]
     replaced: dict[Key, str] = {}
     for key, before, after in pairs:
-        names = () if before == after else changed_fields(before, after)
+        names = () if before is after or before == after else changed_fields(before, after)
         fixed = [name for name in names if name not in after.live]
         if fixed:
             replaced[key] = f"{', '.join(fixed)} changed"
-    going = {resource.key for resource in observed if resource.key not in desired} | replaced.keys()
+    going = {key for key, _ in observed.items() if key not in desired} | replaced.keys()
     size = -1
     while size < len(replaced) and going:
         size = len(replaced)
         for key, before, after in pairs:
             # What is observed does not know all that it needs.
-            needs = () if key in replaced else (*before.needs(), *after.needs())
+            needs = () if key in replaced else after.needs() if before is after else (*before.needs(), *after.needs())
             cause = next((need for need in needs if need in going), None)
             if cause:
                 going.add(key)
@@ -106,7 +106,7 @@ def _both(before: Resource, after: Resource, reason: str | None) -> tuple[Change
     if reason:
         disruption = _REMOVAL.get(before.key.kind, Disruption.NONE)
         return (Delete(before, reason, disruption), Create(after, reason, disruption))
-    if before == after:
+    if before is after or before == after:
         return ()
     names = changed_fields(before, after)
     disruption = max((_in_place(after.key.kind, name) for name in names), key=list(Disruption).index)

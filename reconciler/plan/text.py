@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from reconciler.errors import printable
 from reconciler.plan import exposure
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update, disturbed
 from reconciler.plan.differences import differences
@@ -104,13 +105,6 @@ def line(entry: Entry) -> str:
     if entry.source:
         words.append(f" {entry.source}")
     return printable(" ".join(words))
-
-
-def printable(text: str) -> str:
-    """The text on one line. What could end it, or move the cursor of a terminal, is shown escaped."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def done_line(change: Change) -> str:

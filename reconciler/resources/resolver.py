@@ -60,7 +60,7 @@ class Resolver(PartOfSandbox):
     def describe(self) -> str:
         names = sorted({name for registration in self.registrations for name in registration.names})
         links = [f"link {alias}" for alias, _ in self.links]
-        return f"names: {', '.join([*names, *links]) or 'none of its own'}"
+        return f"names: {', '.join([*names, *links])}" if names or links else "no names"
 
     def record(self) -> Mapping[str, Any]:
         return {

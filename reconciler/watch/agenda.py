@@ -19,6 +19,7 @@ class Item(Enum):
     PUT_OFF = "what was put off"
     LOOK = "a look at everything"
     POLL = "what nobody speaks of"
+    ALIVE = "a word to whoever looks whether we hang"
 
 
 class Agenda:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -110,18 +110,21 @@ def folders_of(paths: Iterable[str]) -> set[str]:
 
     They are its own, and those of each symbolic link on the way to it.
     """
-    found: set[str] = set()
-    for path in paths:
-        place = path
-        for _ in range(_LONGEST_CHAIN):
-            found.add(os.path.dirname(place) or ".")  # noqa: PTH120 - strings, of every file
-            link = _first_link(place)
-            if link is None:
-                break
-            where, rest = link
-            found.add(os.path.dirname(where))  # noqa: PTH120 - as above
-            place = os.path.normpath(os.path.join(os.path.dirname(where), os.readlink(where), rest))  # noqa: PTH115, PTH118, PTH120 - as above
+    found = {os.path.dirname(place) or "." for path in paths for place in places_of(path)}  # noqa: PTH120 - strings, of every file
     return {str(Path(folder).absolute()) for folder in found}
+
+
+def places_of(path: str) -> Iterator[str]:
+    """The names that decide which file this is: its own, and that of each symbolic link on the way to it."""
+    place = path
+    for _ in range(_LONGEST_CHAIN):
+        yield place
+        link = _first_link(place)
+        if link is None:
+            return
+        where, rest = link
+        yield where
+        place = os.path.normpath(os.path.join(os.path.dirname(where), os.readlink(where), rest))  # noqa: PTH115, PTH118, PTH120 - as above
 
 
 _LONGEST_CHAIN = 10

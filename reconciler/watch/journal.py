@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
 from reconciler.plan import text
@@ -10,6 +10,9 @@ from reconciler.plan.plan import counted, owner_of
 from reconciler.watch.git_follower import Follower
 from reconciler.watch.keeper import Keeper
 from reconciler.watch.records import Round
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 _MOST_LINES = 20
 

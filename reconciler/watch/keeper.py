@@ -60,6 +60,8 @@ class Keeper:
         self._pending: set[str] = set()
         self._applied: dict[str, Manifest] = {}
         self._settled = False
+        self._calm = False
+        """Whether all but what is pending is as it should be."""
         self._began = 0.0
         self._dependents: Dependents | None = None
 
@@ -94,7 +96,8 @@ class Keeper:
         try:
             with lock.held(self.machine.host, writing=True, patience=0.0):
                 done = self._reconcile(hints)
-                if done.problems and not full:
+                # What took long is not tried twice in one go, for other stacks wait meanwhile.
+                if done.problems and not full and self._clock() - began < self.policy.start_patience:
                     # What was remembered may have been wrong, so the failure does not count.
                     self.observation = None
                     for record in self.records.values():
@@ -134,18 +137,19 @@ class Keeper:
     def _failed(self, problems: tuple[Problem, ...]) -> Round:
         """The host could not even be looked at."""
         self.observation = None
-        self._settled = False
+        self._settled = self._calm = False
         self._note_error(HOST_OWNER, problems)
         return Round(problems=problems)
 
     def _reconcile(self, hints: Hints) -> Round:
         manifests = self.manifests.stacks()
         last = self.observation
-        observation = self._lookout.look(hints, last, (*manifests.values(), *self._applied.values()))
+        all_manifests = (*manifests.values(), *self._applied.values())
+        observation = self._lookout.look(hints, last, all_manifests, was_well=self._calm)
         if last is not None:
             self.changed(stacks_concerned(manifests.values(), last.facts, observation.facts))
-        is_steady = self._settled and last is not None and relevant(observation) == relevant(last)
-        if is_steady and last is not None:
+        is_like_before = last is not None and relevant(observation) == relevant(last)
+        if self._settled and is_like_before and last is not None:
             differing = differences(observation.state, last.state)
             if not differing:
                 # Which processes run is never compared, but whoever watches them has to know.
@@ -160,7 +164,7 @@ class Keeper:
         if HOST_OWNER in self.records:
             # It could be looked at.
             self._note_success(HOST_OWNER)
-        return self._converge(observation, manifests)
+        return self._converge(observation, manifests, alone=is_like_before and self._calm)
 
     def _put_back(self, observation: Observation, wanted: State, manifests: dict[str, Manifest]) -> Round:
         """Heal: manifests and facts are what they were, so what is wanted is so too, and only that is compared."""
@@ -171,22 +175,32 @@ class Keeper:
         if not plan.steps:
             self._settle(attempt, manifests)
             return Round()
-        return self._conclude(
-            plan, wanted, reconcile.apply(self.machine, plan, wanted, self._progress), attempt, manifests
-        )
+        return self._conclude(plan, wanted, self._apply(plan, wanted), attempt, manifests)
 
-    def _converge(self, observation: Observation, manifests: dict[str, Manifest]) -> Round:
+    def _converge(self, observation: Observation, manifests: dict[str, Manifest], *, alone: bool) -> Round:
+        """``alone``: try what is pending by itself first, as ``up`` does; the round after this one takes in all."""
         now = self._clock()
         self.waiting = waiting_in(manifests, observation.facts)
         attempt = self._attempt(observation, manifests, now)
         observation = self._healing.without_early_restarts(observation, manifests, now)
-        plan, wanted = planning.make_plan(attempt, self.manifests, observation)
+        plan, wanted = None, observation.state
+        if alone and self._pending and not attempt.going and self._pending < attempt.manifests.keys():
+            only = replace(attempt, manifests={name: attempt.manifests[name] for name in self._pending}, faults={})
+            plan, wanted = planning.make_plan(only, self.manifests, observation)
+            # Without a change, or with a fault, there may be no next round that sees what others need of it.
+            attempt, plan = (attempt, None) if only.faults or not (plan and plan.steps) else (only, plan)
+        if plan is None:
+            plan, wanted = planning.make_plan(attempt, self.manifests, observation)
         self.warnings = plan.warnings if plan else ()
         if plan is None or not plan.steps:
             self._settle(attempt, manifests)
             return Round(problems=_flat(attempt.faults))
-        outcome = reconcile.apply(self.machine, plan, wanted, self._progress)
-        return self._conclude(plan, wanted, outcome, attempt, manifests)
+        return self._conclude(plan, wanted, self._apply(plan, wanted), attempt, manifests)
+
+    def _apply(self, plan: Plan, wanted: State) -> Outcome:
+        failures = max((self.records[name].backoff.failures for name in plan.owners if name in self.records), default=0)
+        self.machine.start_patience = self.policy.start_patience * 2 ** min(failures, 10)
+        return reconcile.apply(self.machine, plan, wanted, self._progress)
 
     def _conclude(
         self, plan: Plan, wanted: State, outcome: Outcome, attempt: Attempt, manifests: dict[str, Manifest]
@@ -247,7 +261,8 @@ class Keeper:
             del self.records[name]
             self._applied.pop(name, None)
         self._pending &= manifests.keys() | set(self._removals.missing())
-        self._settled = not attempt.faults and current == manifests.keys() and self.next_due() is None
+        self._calm = not attempt.faults and self.next_due() is None
+        self._settled = self._calm and current == manifests.keys()
 
     def _note_error(self, name: str, problems: tuple[Problem, ...]) -> None:
         record = self._record(name)

@@ -19,6 +19,7 @@ from reconciler.netlink import constants as c
 from reconciler.netlink import decode
 from reconciler.netlink.encode import message
 from reconciler.watch.hints import Hints
+from reconciler.watch.link_news import LinkNews
 
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP, _LISTEN_ALL_NSID = 1, 8
@@ -42,6 +43,10 @@ _WORDS = {
     c.RTM_NEWROUTE: "route added", c.RTM_DELROUTE: "route removed",
     32: "rule added", 33: "rule removed", 80: "setting changed", 81: "setting removed",
 }  # fmt: skip  # pairs read better
+_OF_LINKS = frozenset({c.RTM_NEWLINK, c.RTM_DELLINK})
+_HERE = -1
+"""Instead of a namespace's number: the host's own."""
+
 _HEADER = struct.Struct("=IHHII")
 _ANCILLARY = socket.CMSG_SPACE(4)
 
@@ -70,6 +75,9 @@ class _EventSocket:
         """Stop listening."""
         self._socket.close()
 
+    def _on_loss(self) -> None:
+        """Some was not heard."""
+
     def _receive(self, hints: Hints) -> list[tuple[bytes, int]]:
         """Datagrams with the number of the namespace that they come from, -1 for the host's."""
         found: list[tuple[bytes, int]] = []
@@ -81,6 +89,7 @@ class _EventSocket:
                     if error.errno != errno.ENOBUFS:
                         raise
                     hints.add("events were lost", firewall=True, full=True)
+                    self._on_loss()
                     continue
                 number = struct.unpack("=i", ancillary[0][2])[0] if ancillary else -1
                 found.append((data, number))
@@ -95,6 +104,7 @@ class RouteEvents(_EventSocket):
         self._host = host
         self._sandboxes: dict[int, str] = {}
         self._inodes: dict[str, tuple[int, int]] = {}
+        self._links = LinkNews()
 
     def read(self, hints: Hints) -> None:
         """Take in what was said."""
@@ -102,8 +112,9 @@ class RouteEvents(_EventSocket):
             if number >= 0:
                 sandbox = self._sandboxes.get(number)
                 if sandbox:
-                    for kind, _, _, _, _ in decode.messages(data):
-                        hints.add(f"{_WORDS.get(kind, 'change')} in {sandbox}", sandbox=sandbox)
+                    for kind, _, _, start, end in decode.messages(data):
+                        if kind not in _OF_LINKS or self._links.tells(number, data, kind, start, end):
+                            hints.add(f"{_WORDS.get(kind, 'change')} in {sandbox}", sandbox=sandbox)
                 continue
             for kind, _, _, start, end in decode.messages(data):
                 self._of_host(data, kind, start, end, hints)
@@ -111,13 +122,20 @@ class RouteEvents(_EventSocket):
     def _of_host(self, data: bytes, kind: int, start: int, end: int, hints: Hints) -> None:
         if kind in {_RTM_NEWNSID, _RTM_DELNSID}:
             if kind == _RTM_DELNSID:
-                self._sandboxes.pop(_number(data, start, end), None)
+                gone = _number(data, start, end)
+                self._sandboxes.pop(gone, None)
+                self._links.forget(gone)
+            return
+        if kind in _OF_LINKS and not self._links.tells(_HERE, data, kind, start, end):
             return
         name = ""
-        if kind in {c.RTM_NEWLINK, c.RTM_DELLINK}:
+        if kind in _OF_LINKS:
             span = decode.attributes(data, start + 16, end).get(c.IFLA_IFNAME)
             name = data[span[0] : span[1]].rstrip(b"\0").decode(errors="replace") if span else ""
         hints.add(f"{_WORDS.get(kind, 'change')}{f': {name}' if name else ''}", interface=name)
+
+    def _on_loss(self) -> None:
+        self._links.forget_all()
 
     def hear(self) -> set[str]:
         """Give every sandbox a number, so that it is heard; those that were not heard before."""
@@ -129,7 +147,9 @@ class RouteEvents(_EventSocket):
                     status = os.stat(path)  # noqa: PTH116 - for every container of a host
                     found[sandbox] = (status.st_dev, status.st_ino)
                     if self._inodes.get(sandbox) != found[sandbox]:
-                        self._sandboxes[_heard(asking, path)] = sandbox
+                        number = _heard(asking, path)
+                        self._sandboxes[number] = sandbox
+                        self._links.forget(number)
                         new.add(sandbox)
         self._inodes = found
         return new

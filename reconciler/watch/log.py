@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import structlog
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 
-def configure(log_format: str, *, verbose: bool) -> structlog.typing.FilteringBoundLogger:
+def configure(log_format: str, *, verbose: bool) -> FilteringBoundLogger:
     """The logger. ``log_format``: text or json; ``verbose``: debug lines too."""
+    with _without_what_is_not_used():
+        import structlog  # noqa: PLC0415 - in this block, as said there
     json = log_format == "json"
     renderer: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -27,5 +34,25 @@ def configure(log_format: str, *, verbose: bool) -> structlog.typing.FilteringBo
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    logger: FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+@contextmanager
+def _without_what_is_not_used() -> Iterator[None]:
+    """structlog imports asyncio for loggers that are not ours, and rich, where installed, for tracebacks of its own.
+
+    That would be 7 MB for as long as the watcher runs. In place of asyncio it gets a module that loads it when used.
+    """
+    standing_in = ModuleType("asyncio")
+    # What a module does not have, it is asked for by this name (PEP 562).
+    vars(standing_in)["__getattr__"] = lambda name: getattr(importlib.import_module("asyncio"), name)
+    # None: importing it fails as if it were not installed (language reference, "The module cache").
+    given: dict[str, Any] = {"asyncio": standing_in, "rich": None}
+    names = given.keys() - sys.modules.keys()
+    sys.modules.update({name: given[name] for name in names})
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]

@@ -27,19 +27,28 @@ class Lookout:
         """Whoever has the number of an attached process now is the one that is meant."""
         self._processes = KnownProcesses()
 
-    def look(self, hints: Hints, last: Observation | None, manifests: Iterable[Manifest]) -> Observation:
-        """The host as it is; ``last`` is how it was, None: nobody knows. ``manifests`` are all that may be applied."""
+    def look(
+        self, hints: Hints, last: Observation | None, manifests: Iterable[Manifest], *, was_well: bool
+    ) -> Observation:
+        """The host as it is; ``last`` is how it was, None: nobody knows. ``manifests`` are all that may be applied.
+
+        ``was_well``: all was as it should be. What still is so is then given as the objects of ``last``: comparing
+        takes no time, and what was read goes at once, instead of riddling the memory with holes.
+        """
         if hints.full or hints.firewall:
             self._machine.forget_firewall()
         scope = Scope(frozenset(), tuple(manifests))
         if hints.full or last is None:
             whole = self._machine.observe(scope.host_ports, attachable=scope.attachable)
-            return replace(whole, facts=self._processes.checked(whole.facts))
+            state = whole.state.sharing(last.state) if last and was_well else whole.state
+            return replace(whole, state=state, facts=self._processes.checked(whole.facts))
         only = frozenset(hints.sandboxes | _containers_of(hints.interfaces, last.state))
         part = self._machine.observe(scope.host_ports, only, scope.attachable)
         rest = last.state.where(lambda resource: bool(resource.sandbox) and resource.sandbox not in only)
         facts = self._processes.checked(replace(part.facts, namespaces=last.facts.namespaces))
-        return Observation(rest.merged(part.state), facts, part.runtimes)
+        # Not where something was amiss: what is known of that, beyond what is compared, may be outdated.
+        seen = part.state.sharing(last.state) if was_well else part.state
+        return Observation(rest.merged(seen), facts, part.runtimes)
 
 
 def relevant(observation: Observation) -> tuple[object, ...]:

@@ -59,6 +59,10 @@ class Metrics:
         )
         self._unreachable = Gauge("netapply_git_failing", "Whether git fails now", registry=self.registry)
 
+    def serve(self, loop: Loop, place: str, keeper: Keeper) -> MetricsServer:
+        """Answer requests at ``place``: ``unix:PATH`` or ``127.0.0.1:PORT``. Raises NetapplyError."""
+        return MetricsServer(loop, place, self, keeper)
+
     def text(self, keeper: Keeper) -> bytes:
         """All of it, in Prometheus' text format."""
         if self._follower:

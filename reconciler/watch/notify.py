@@ -32,3 +32,7 @@ class Supervisor:
         if self.watchdog_seconds and now - self._last > min(1.0, self.watchdog_seconds / 3):
             self._last = now
             self.say("WATCHDOG=1")
+
+    def next_word(self) -> float:
+        """When to call ``alive`` next, at the latest; never where nobody waits for it."""
+        return time.monotonic() + self.watchdog_seconds / 4 if self.watchdog_seconds else float("inf")

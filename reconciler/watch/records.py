@@ -11,6 +11,10 @@ from reconciler.watch.backoff import Backoff, Fight
 PRUNE_AFTER = 1.0
 """Seconds that a manifest must be gone before its stack goes: a checkout takes files away and puts them back."""
 
+START_PATIENCE = 2.0
+"""Seconds without any progress after which starting commands is given up, the first time: a runtime that hangs must not
+keep other stacks from being healed. One that is only slow gets twice as long each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -21,6 +25,7 @@ class Policy:
     adopt: bool = False
     host_rule: bool = True
     prune_after: float = PRUNE_AFTER
+    start_patience: float = START_PATIENCE
 
 
 @dataclass(slots=True)

@@ -102,7 +102,8 @@ def render(status: dict[str, Any]) -> str:
     lines = [f"watcher: process {status['pid']}, since {status['started']}, {status['reconciles']} reconciles"]
     for directory in status["directories"]:
         word = directory["error"] or directory["held"]
-        lines.append(f"  {directory['path']}: {directory['manifests']} manifests{f'; {word}' if word else ''}")
+        manifests = f"{directory['manifests']} manifest{'' if directory['manifests'] == 1 else 's'}"
+        lines.append(f"  {directory['path']}: {manifests}{f'; {word}' if word else ''}")
     git = status.get("git")
     if git:
         error = f"; {git['error']}" if git["error"] else ""

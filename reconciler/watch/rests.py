@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING
 
 from reconciler.watch.backoff import Backoff
 from reconciler.watch.polls import Pace
 from reconciler.watch.records import Round
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 BUSY_PAUSE, _BUSY_PAUSE_LONGEST = 0.05, 1.0
 BUSY_WARNING = 10.0

@@ -7,36 +7,35 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING, Any
 
 from reconciler.agent.control import ControlServer
 from reconciler.agent.loop import READ, Loop
-from reconciler.kernel import agent_control
-from reconciler.kernel.host import PINNED, Host
+from reconciler.kernel.host import Host
 from reconciler.kernel.machine import Machine
-from reconciler.watch import report
+from reconciler.watch import memory, report
 from reconciler.watch.agenda import Agenda, Item
 from reconciler.watch.alone import SOCKET_FILE, become_watcher, resign
 from reconciler.watch.folders import Folders, folders_of
 from reconciler.watch.git_follower import Follower, follower_of
 from reconciler.watch.git_repository import Origin
+from reconciler.watch.hearing import Hearing
 from reconciler.watch.hints import Hints
 from reconciler.watch.journal import Journal
 from reconciler.watch.keeper import Keeper
-from reconciler.watch.kernel_events import FirewallEvents, RouteEvents
 from reconciler.watch.manifests import Manifests
-from reconciler.watch.metrics import Metrics, MetricsServer
 from reconciler.watch.notify import Supervisor
 from reconciler.watch.once import once, once_of_git
 from reconciler.watch.polls import Pace, Polls
-from reconciler.watch.processes import Processes
 from reconciler.watch.records import Policy, Round
 from reconciler.watch.rests import Rests
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from reconciler.watch.metrics import Metrics
 
 _KERNEL_PAUSE = 0.004
 """Seconds that events of the kernel are gathered: what one command does comes within a few milliseconds."""
@@ -75,13 +74,12 @@ class Service:
         self._manifests = Manifests(self._watched, os.environ)
         self._keeper = Keeper(machine, self._manifests, settings.policy, lambda _step: self._supervisor.alive())
         self._journal = Journal(logger, self._keeper)
-        self._metrics = Metrics()
-        if self._follower:
-            self._metrics.follow(self._follower)
+        self._metrics = _metrics(self._follower) if settings.metrics else None
         self._polls = Polls(host)
         self._hints = Hints()
         self._started = time.time()
         self._rounds = 0
+        self._reloading = False
         self._rests = Rests(settings.interval, logger)
         self._files_deadline = 0.0
 
@@ -106,6 +104,7 @@ class Service:
                 self._hints.add_timer("start", full=True)
                 self._agenda.set(Item.FILES, 0.0)
                 self._agenda.set(Item.HINTS, 0.0)
+                self._agenda.set(Item.ALIVE, self._supervisor.next_word())
                 self._loop.run()
                 self._supervisor.say("STOPPING=1")
         finally:
@@ -122,21 +121,22 @@ class Service:
         signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_later(0, self._on_hangup))
         control = ControlServer(loop, str(self._host.run), {"status": self._status}, SOCKET_FILE)
         closing.callback(control.close)
-        if self._settings.metrics:
-            server = MetricsServer(loop, self._settings.metrics, self._metrics, self._keeper)
+        if self._metrics:
+            server = self._metrics.serve(loop, self._settings.metrics, self._keeper)
             closing.callback(server.close)
-        self._routes, self._firewall = RouteEvents(self._host), FirewallEvents()
-        for source in (self._routes, self._firewall):
-            closing.callback(source.close)
-            loop.watch(source, READ, self._reader(source))
-        self._folders, self._pins = Folders(), Folders()
-        for folders, happened in ((self._folders, self._on_file), (self._pins, self._on_pin)):
-            closing.callback(folders.close)
-            loop.watch(folders, READ, happened)
+        self._hearing = Hearing(
+            loop,
+            self._host,
+            lambda: self._hints,
+            self._soon,
+            lambda why: self._log.warning("changed files are found late", problem=why),
+        )
+        closing.callback(self._hearing.close)
+        self._folders = Folders()
+        closing.callback(self._folders.close)
+        loop.watch(self._folders, READ, self._on_file)
         if self._follower:
             self._follow_git(closing, self._follower)
-        self._processes = Processes(loop, self._on_end)
-        closing.callback(self._processes.close)
 
     def _follow_git(self, closing: ExitStack, follower: Follower) -> None:
         closing.callback(follower.close)
@@ -156,13 +156,6 @@ class Service:
     def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
         return report.document(self._keeper, self._started, self._rounds, self._follower)
 
-    def _reader(self, source: RouteEvents | FirewallEvents) -> Callable[[], None]:
-        def read() -> None:
-            source.read(self._hints)
-            self._soon()
-
-        return read
-
     def _on_file(self) -> None:
         self._folders.drain()
         now = time.monotonic()
@@ -170,18 +163,9 @@ class Service:
             self._files_deadline = now + _FILES_LONGEST
         self._agenda.set(Item.FILES, min(now + _FILES_QUIET, self._files_deadline))
 
-    def _on_pin(self) -> None:
-        self._pins.drain()
-        self._hints.add("named namespaces changed", full=True)
-        self._soon()
-
-    def _on_end(self, what: str) -> None:
-        # With the agent go names and held ports of every stack.
-        self._hints.add(f"{what} ended", full=what == "agent")
-        self._soon()
-
     def _on_hangup(self) -> None:
         self._supervisor.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._reloading = True  # of the causes, only the first few are kept
         self._keeper.retry_now()
         if self._follower:
             self._follower.hasten()
@@ -196,6 +180,8 @@ class Service:
     def _turn(self) -> None:
         """Do what is due."""
         self._supervisor.alive()
+        if self._agenda.take(Item.ALIVE):
+            self._agenda.set(Item.ALIVE, self._supervisor.next_word())
         if self._agenda.take(Item.FILES):
             self._read_manifests(thorough=True)
         if self._agenda.take(Item.POLL):
@@ -249,8 +235,9 @@ class Service:
             self._agenda.set(Item.HINTS, self._rests.while_locked(now))
             return
         self._rounds += 1
-        self._metrics.count(done)
-        self._journal.round(done, hints.cause, self._firewall.last_writer)
+        if self._metrics:
+            self._metrics.count(done)
+        self._journal.round(done, hints.cause, self._hearing.last_writer)
         self._rests.after(done, now, drift=hints.drift)
         if done.full:
             self._agenda.set(Item.LOOK, self._rests.next_look(done, now))
@@ -260,22 +247,16 @@ class Service:
         self._follow(done)
         if self._rounds == 1:
             self._ready()
-        elif "SIGHUP" in hints.causes:
+        elif self._reloading:
             self._supervisor.say("READY=1")
+        self._reloading = False
 
     def _follow(self, done: Round) -> None:
         """Hear what is new, and look once more after a change: whatever others did meanwhile is seen then."""
-        self._pins.watch([str(PINNED)])
-        if done.changes or done.full:
-            for sandbox in self._routes.hear():
-                self._hints.add("new sandbox", sandbox=sandbox)
+        self._hearing.follow(self._keeper.observation, is_new=bool(done.changes) or done.full)
         if done.changes:
             self._hints.add("own changes")
-        observation = self._keeper.observation
-        if observation is not None:
-            running = {f"command of {name}": each.pid for name, each in observation.runtimes.items() if each.pid}
-            agent = agent_control.status(self._host.run)
-            self._processes.watch(running | ({"agent": agent.pid} if agent else {}))
+        memory.give_back()
         self._soon()
 
     def _ready(self) -> None:
@@ -291,6 +272,16 @@ class Service:
         self._hints.add_timer("an internal error", full=True)
         self._agenda.set(Item.HINTS, time.monotonic() + 1.0)
         self._agenda.turned()
+
+
+def _metrics(follower: Follower | None) -> Metrics:
+    # 2 MB, for who asked for it.
+    from reconciler.watch.metrics import Metrics  # noqa: PLC0415 - as said
+
+    metrics = Metrics()
+    if follower:
+        metrics.follow(follower)
+    return metrics
 
 
 def _allow_many_descriptors() -> None:

@@ -240,7 +240,7 @@ def test_networkd_takes_everything_but_our_links(host: Host) -> None:
         host.run(["ip", "link", "add", name, "type", "bridge"])
     host.run(["ip", "link", "add", "brmine", "group", "28257", "type", "bridge"])
     greedy = host.write("99-all.network", GREEDY)
-    rules = Path(__file__).parents[2] / "tools/host"
+    rules = Path(__file__).parents[2] / "reconciler/cli/host_rules"
     host.spawn(["unshare", "--mount", "sh", "-c", SCRIPT, "sh", str(rules), str(greedy), str(NETWORKD)])
 
     def taken() -> set[str]:

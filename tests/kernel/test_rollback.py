@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.kernel.host import Host as NetapplyHost
@@ -41,3 +44,33 @@ def test_a_link_that_is_put_back_is_not_waited_for_to_vanish(host: Host) -> None
 
     # The loopback stands for the link, for it is there.
     assert host.inside(replaced) < 1
+
+
+def test_ctrl_c_in_the_middle_takes_everything_back(host: Host) -> None:
+    containers = "".join(f"  c{number}: {{ports: ['80']}}\n" for number in range(150))
+    path = host.write("a.yaml", f"name: many\ncontainers:\n{containers}")
+    before = host.snapshot()
+    # A reader that is slow holds the run up in its middle, where it has said 8 KiB of what it did.
+    process = subprocess.Popen(
+        host.command("up", str(path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=host.environment()
+    )
+    assert process.stdout is not None
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    until(lambda: b"pipe_write" in _waits_in(process.pid), "it waits for its reader")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"+ many/c0: eth0" in out
+    assert b"undone: - many/c0: container with a network of its own" in out
+    assert b"Done" not in out
+    assert b"\ninterrupted: undoing what can be undone" in err
+    assert err.endswith(
+        b"error: interrupted, so what was not complete is undone\n  hint: the same command does it again\n"
+    )
+    host.lab.note_processes()
+    assert host.snapshot() == before
+
+
+def _waits_in(pid: int) -> bytes:
+    """What the process waits for in the kernel, proc_pid_wchan(5)."""
+    return Path(f"/proc/{pid}/wchan").read_bytes()

@@ -410,6 +410,7 @@ def test_every_mode_is_shown_as_it_is(host: Host) -> None:
     assert (side["networks"], side["hostname"], side["state"]) == (web["networks"], "www.example", "running")
     assert {port["published"] for port in web["ports"]} == {8080}
     assert side["ports"] == machine["ports"] == machine["networks"] == found["alone"]["networks"] == []
+    assert host.netapply("port", "side").stderr.endswith("to which the ports belong: netapply port web\n")
     assert side["hosts_path"] == web["hosts_path"]
     assert "www.example" in Path(web["hosts_path"]).read_text()
     assert Path(web["resolv_conf_path"]).is_file()

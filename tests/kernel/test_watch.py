@@ -90,6 +90,28 @@ def test_a_saved_manifest_is_applied(watcher: Watcher, host: Host) -> None:
     until(lambda: "shop.more" in pins(host), "written in place")
 
 
+def test_what_other_stacks_need_of_a_changed_one_follows(host: Host) -> None:
+    billing = """
+networks: {n: {name: shared, ipam: {config: [{subnet: 172.30.5.0/24}]}}}
+containers: {db: {networks: {n: {ipv4_address: 172.30.5.10}}}}
+"""
+    shop = """
+networks: {n: {name: shared, external: true}}
+containers: {web: {networks: [n], external_links: ["billing/db:ledger"]}}
+"""
+    host.write("manifests/billing.yaml", billing)
+    host.write("manifests/shop.yaml", shop)
+    watcher = Watcher(host).wait_ready().wait_quiet()
+    hosts = next(Path("/run/netapply").glob("*/files/shop/web/hosts"))
+    assert "172.30.5.10" in hosts.read_text()
+    host.write("manifests/billing.yaml", billing.replace("172.30.5.10", "172.30.5.77"))
+    until(lambda: "172.30.5.77" in hosts.read_text(), "the link's new address")
+    watcher.wait_quiet()
+    alone = [line for line in watcher.lines("reconciled") if line["stacks"] == ["billing"]]
+    assert alone, "what was saved is applied first"
+    assert host.netapply("status", check=False).returncode == 0
+
+
 def test_a_removed_manifest_prunes_its_stack_and_no_other(host: Host) -> None:
     host.write("byhand.yaml", "name: byhand\n" + SMALL)
     host.netapply("up", "byhand.yaml")

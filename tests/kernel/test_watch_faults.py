@@ -18,6 +18,10 @@ from tests.kernel.watching import Watcher, pins, until
 
 SMALL = "containers: {one: {network_mode: none}}\n"
 COMMAND = "containers: {one: {network_mode: none, command: [sleep, '300']}}\n"
+BRIDGE = """
+networks: {n: {driver_opts: {com.docker.network.bridge.name: brb}}}
+containers: {one: {networks: [n]}}
+"""
 PORT = "containers: {web: {ports: ['8080:80']}}\n"
 _SHARE = 0.25
 """Of a processor that a watcher may use while something fails; in a circle it would be all of one."""
@@ -93,6 +97,43 @@ def test_a_runtime_that_hangs(host: Host, tmp_path: Path) -> None:
     assert len({line["timestamp"] for line in watcher.lines("failed")}) <= 4
     watcher.process.send_signal(signal.SIGHUP)
     until(lambda: watcher.stack("a")["state"] == "in sync", "mended")
+
+
+def test_a_runtime_that_hangs_does_not_keep_others_from_being_healed(host: Host, tmp_path: Path) -> None:
+    fake = tmp_path / "crun"
+    fake.write_text("#!/bin/sh\nexec sleep 300\n")
+    fake.chmod(0o755)
+    place = subprocess.run(["sh", "-c", "command -v crun"], check=True, capture_output=True, text=True).stdout.strip()
+    host.write("manifests/b.yaml", BRIDGE)
+    watcher = Watcher(host).wait_ready().wait_quiet()
+    with mounted("--bind", str(fake), place):
+        host.write("manifests/a.yaml", COMMAND)
+        until(lambda: any("manifest of a" in line["cause"] for line in watcher.lines("failed")), "given up", 5)
+        host.run(["ip", "link", "set", "brb", "down"])
+        until(lambda: "state DOWN" not in host.run(["ip", "link", "show", "brb"]).stdout, "healed", 1.5)
+        assert watcher.stack("a")["state"] == "out of sync"
+    watcher.process.send_signal(signal.SIGHUP)
+    until(lambda: watcher.stack("a")["state"] == "in sync", "mended")
+
+
+def test_where_no_file_can_be_watched_it_is_said_once(host: Host) -> None:
+    full = """
+import errno
+from reconciler.watch import inotify
+def add(self, folder):
+    raise OSError(errno.ENOSPC, "No space left on device")
+inotify.Inotify.add = add
+"""
+    host.write("manifests/b.yaml", BRIDGE)
+    watcher = Watcher(host, "--interval", "0.5", beforehand=full).wait_ready()
+    until(lambda: watcher.lines("changed files are found late"), "said")
+    assert "max_user_watches" in watcher.lines("changed files are found late")[0]["problem"]
+    file = next(Path("/run/netapply").glob("*/files/b/one/hostname"))
+    file.write_text("intruder\n")
+    until(lambda: "intruder" not in file.read_text(), "found by the look at everything")
+    host.write("manifests/c.yaml", BRIDGE.replace("brb", "brc"))
+    until(lambda: "c.one" in pins(host), "the others go on", 5)
+    assert len(watcher.lines("changed files are found late")) == 1
 
 
 def test_nftables_refuses(host: Host) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,17 @@ def in_web(line: str) -> Drift:
     return lambda world: world.inside("web").run(["sh", "-ec", line])
 
 
+def in_files(line: str) -> Drift:
+    """In the folder of the files that web sees in place of the host's; PIN is its name below /etc/netns."""
+
+    def drift(world: World) -> None:
+        folder = next(Path("/run/netapply").glob("*/files/shop/web"))
+        line_here = line.replace("PIN", f"/etc/netns/{world.pins['web'].name}")
+        subprocess.run(["sh", "-ec", line_here], cwd=folder, check=True, timeout=10)
+
+    return drift
+
+
 def _kill_agent(world: World) -> None:
     lock = next(Path("/run/netapply").glob("*/agent.lock"))
     os.kill(int(lock.read_text()), signal.SIGKILL)
@@ -97,6 +110,11 @@ DRIFTS: dict[str, Drift] = {
     "renamed inside": in_web("ip link set eth0 down; ip link set eth0 name wan0; ip link set wan0 up"),
     "loopback down inside": in_web("ip link set lo down"),
     "setting changed inside": in_web("sysctl -qw net.ipv4.ip_unprivileged_port_start=80"),
+    "file changed": in_files("echo 192.0.2.1 elsewhere >> hosts"),
+    "file removed": in_files("rm resolv.conf"),
+    "file replaced": in_files("echo intruder > x; mv x hostname"),
+    "folder of files removed": in_files("rm -r $PWD"),
+    "what leads to files removed": in_files("rm PIN"),
     "agent killed": _kill_agent,
     "command killed": _kill_command,
     "namespace deleted": lambda world: world.host.run(["ip", "netns", "delete", world.pins["app"].name]),
@@ -105,7 +123,7 @@ DRIFTS: dict[str, Drift] = {
 
 @pytest.mark.parametrize("name", DRIFTS)
 def test_drift_is_healed(world: World, name: str) -> None:
-    if name in {"command killed", "namespace deleted"}:
+    if name in {"command killed", "namespace deleted"} or "file" in name:
         world.watcher.wait_quiet()
     before = len(world.watcher.lines("reconciled"))
     DRIFTS[name](world)
@@ -135,6 +153,25 @@ def test_healing_takes_less_than_a_moment(world: World) -> None:
         taken.append(until(lambda: _has_default_route(world.inside("web"))))
     # The aim is a tenth of a second on a quiet machine; this one runs other tests too.
     assert sorted(taken)[2] < 1.0
+
+
+def test_a_file_that_the_host_changes_changes_what_containers_are_told(world: World) -> None:
+    world.watcher.wait_quiet()
+    folder = Path("/etc/netns") / world.host.name
+    folder.mkdir()
+    try:
+        for search in ("first.example", "second.example"):
+            draft = folder / "draft"
+            draft.write_text(f"nameserver 192.0.2.53\nsearch {search}\n")
+            draft.replace(folder / "resolv.conf")
+            until(partial(_is_told, search), "the new search domain")
+    finally:
+        shutil.rmtree(folder)
+    until(world.is_whole, "as before")
+
+
+def _is_told(search: str) -> bool:
+    return search in next(Path("/run/netapply").glob("*/files/shop/app/resolv.conf")).read_text()
 
 
 def _has_default_route(machine: Machine) -> bool:

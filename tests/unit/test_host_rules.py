@@ -11,17 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli.service_files import RULE_PATHS, service_files
 from reconciler.naming import BRIDGE_PREFIX, ENDPOINT_PREFIX, LINK_GROUP, interface_name
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "tools/host"
-PLACES = {
-    "etc/udev/rules.d/75-netapply.rules",
-    "etc/systemd/network/10-netapply.link",
-    "etc/systemd/network/10-netapply.network",
-    "etc/systemd/network/10-netapply-marked.network",
-    "etc/NetworkManager/conf.d/90-netapply.conf",
-}
+RULES = ROOT / "reconciler/cli/host_rules"
+PLACES = {path.lstrip("/") for path in RULE_PATHS}
 OURS = [interface_name(BRIDGE_PREFIX, "front", "shop"), interface_name(ENDPOINT_PREFIX, "web", "shop", "eth0")]
 OTHERS = ["docker0", "br-3f2a", "veth12ab", "eth0", "nat0", "nvme0"]
 
@@ -53,6 +48,14 @@ def test_make_brings_them_and_takes_them_away(tmp_path: Path) -> None:
     foreign.write_text("[Match]\n")
     make("uninstall", f"DESTDIR={tmp_path}")
     assert files(tmp_path) == {"etc/systemd/network/20-mine.network"}
+
+
+def test_the_service_brings_the_same(tmp_path: Path) -> None:
+    make("install-rules", f"DESTDIR={tmp_path}")
+    brought = service_files(["/srv"])
+    assert {path: brought[path] for path in RULE_PATHS} == {
+        path: (tmp_path / path.lstrip("/")).read_text() for path in RULE_PATHS
+    }
 
 
 def test_install_brings_them_with_the_program() -> None:

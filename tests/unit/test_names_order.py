@@ -110,5 +110,5 @@ def test_all_names_of_a_stack_are_given_in_one_go() -> None:
 def test_a_resolver_says_what_it_answers() -> None:
     made = Resolver("shop", "shop/a", (Registration("net", ("web", "www"), ("10.0.0.2",)),), (("db", ("10.0.0.3",)),))
     assert made.describe() == "names: web, www, link db"
-    assert Resolver("shop", "shop/a").describe() == "names: none of its own"
+    assert Resolver("shop", "shop/a").describe() == "no names"
     assert made.record()["networks"] == {"net": {"names": ("web", "www"), "addresses": ("10.0.0.2",)}}

@@ -33,3 +33,12 @@ def test_parts_and_unions() -> None:
     key = Key(Kind.NAMESPACE, "shop/web")
     assert (key in both, both.get(key), both.get(Key(Kind.LINK, "shop/web")), len(both)) == (True, WEB, None, 2)
     assert list(both.items()) == list(zip(both.keys(), both, strict=True))
+
+
+def test_equal_objects_are_shared_and_others_are_not() -> None:
+    same, other = Namespace("shop", "shop/web", "0"), Namespace("blog", "blog/app", "1")
+    new = State([other, same])
+    shared = new.sharing(State([WEB, APP, Namespace("gone", "gone/one", "0")]))
+    assert shared == new
+    assert shared.get(WEB.key) is WEB
+    assert shared.get(APP.key) is other

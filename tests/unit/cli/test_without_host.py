@@ -319,3 +319,14 @@ def test_what_needs_the_host_is_a_sentence_there(folder: Path) -> None:
     assert done.returncode == 1
     assert "needs Linux" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_snapshot_with_an_address_that_is_none(folder: Path, plan: Plan) -> None:
+    path = write_snapshot(folder)
+    document = json.loads(Path(path).read_text())
+    document["facts"]["taken_subnets"] = ["elsewhere"]
+    Path(path).write_text(json.dumps(document))
+    code, _, said = plan("--observed", path, "shop.yaml")
+    assert code == 1
+    assert said.startswith(f"error: {path}: ")
+    assert "'elsewhere'" in said

@@ -96,6 +96,9 @@ def test_faults_of_several_files_come_together(faults_of: FaultsOf) -> None:
             "is given twice; first at a.yaml:1:34",
             "",
         ),
+        ("containers: {a: {port: ['80:80']}}", "1:18", "unknown key 'port'", "did you mean 'ports'?"),
+        ("containers: {a: {network: [n]}}", "1:18", "unknown key 'network'", "did you mean 'networks'?"),
+        ("containers: {a: {subnet: x}}", "1:18", "unknown key 'subnet'", "belongs under networks.NAME.ipam.config"),
     ],
 )
 def test_one_fault(faults_of: FaultsOf, text: str, place: str, message: str, hint: str) -> None:

@@ -149,6 +149,7 @@ def test_unused_keys_are_warned_of_once_per_run(folder: Path) -> None:
     assert [warning.message for warning in first.warnings] == [
         "accepted, but not used by netapply: build (b.yaml:1:28), image (a.yaml:1:18)",
     ]
+    assert first.warnings[0].hint.startswith("images are not run")
     assert second.warnings == ()
 
 
