@@ -5,7 +5,8 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
-WORKERS ?= 2
+# More than cores: what the kernel tests do most is wait.
+WORKERS ?= 3
 PREFIX  ?= /usr/local
 DESTDIR ?=
 # Root needs no sudo, and may not have it. -n: never wait for a password where nobody types.

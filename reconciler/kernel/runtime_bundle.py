@@ -6,8 +6,10 @@ Everything here is a function of its arguments; only ``submounts`` and ``identit
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,9 +128,13 @@ def _table(path: Path, columns: int) -> list[list[str]]:
 
     Root in the container may have put anything there: a pipe would hold us for ever.
     """
-    if not path.is_file():
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    with path.open("rb") as file:
+    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, which cannot be exchanged any more
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return []
         text = file.read(_LARGEST_TABLE).decode(errors="surrogateescape")
     rows = [line.split(":") for line in text.splitlines()]
     return [row for row in rows if len(row) == columns and row[2].isdecimal() and (columns == 4 or row[3].isdecimal())]  # noqa: PLR2004 - group(5) has four columns

@@ -37,8 +37,7 @@ def isolate() -> None:
     # Without this, what is mounted here would appear on the machine too (mounts are shared there).
     _mount("none", "/", "", MS_REC | MS_PRIVATE)
     _mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
-    if not Path("/etc/netns").is_dir():
-        _overlay_etc()
+    _overlay_etc()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
 
 
@@ -94,12 +93,12 @@ def _visit(namespace: Path | None, function: Callable[[], Result]) -> Result:
 
 
 def _overlay_etc() -> None:
-    """Make /etc/netns a folder to mount on, without making it on the machine."""
+    """Make /etc/netns a folder to mount on. Never the machine's own: who removes that one would uncover it."""
     upper, work = Path("/run/etc-upper"), Path("/run/etc-work")
     upper.mkdir(mode=0o755)
     work.mkdir(mode=0o755)
     _mount("overlay", "/etc", "overlay", 0, f"lowerdir=/etc,upperdir={upper},workdir={work}")
-    Path("/etc/netns").mkdir()
+    Path("/etc/netns").mkdir(exist_ok=True)
 
 
 def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
