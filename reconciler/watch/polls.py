@@ -20,7 +20,7 @@ from reconciler.resources.sysctl import Sysctl
 from reconciler.state import State
 from reconciler.watch.hints import Hints
 
-_SHARE = 0.0005
+_SHARE = 0.0003
 """Of one processor that a poll may take."""
 
 _LEAST, _LEAST_IN_SANDBOXES, _LEAST_OF_OTHERS = 1.0, 2.0, 0.2

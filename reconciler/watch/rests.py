@@ -15,7 +15,7 @@ BUSY_PAUSE, _BUSY_PAUSE_LONGEST = 0.05, 1.0
 BUSY_WARNING = 10.0
 """Seconds after which it is said that somebody holds the lock."""
 
-_LOOK_SHARE, _LOOK_LEAST = 0.001, 30.0
+_LOOK_SHARE, _LOOK_LEAST = 0.0007, 60.0
 _LONGEST_BREAK = 10.0
 """After a look that found nothing come breaks, at most this many times as long as the look."""
 
