@@ -120,7 +120,7 @@ def netapply(ctx: click.Context, host_name: str, firewall: str, log_format: str,
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and end the process: 0 done, 1 error, 2 where a command defines it."""
     _complete_streams()
-    sys.exit(run(arguments))
+    sys.exit(_handed_over(run(arguments)))
 
 
 def _complete_streams() -> None:
@@ -139,6 +139,18 @@ def _complete_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - as above
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _handed_over(code: int) -> int:
+    """The exit code, with what is still to be written handed over: Python itself would end with 120 if that fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code != 1 and not isinstance(error, BrokenPipeError):
+            diagnostics.show([Problem(f"standard output cannot be written: {error.strerror}")])
+        return 1
+    return code
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -28,6 +28,16 @@ PLAN = Plan((MADE, REMOVED))
 ENDPOINT = Endpoint("shop", WEB, "eth0", "nv-web", "shop_front", "na-front", "02:00:00:00:00:01", "o")
 
 
+@pytest.fixture(autouse=True)
+def signals_as_on_a_terminal() -> Iterator[None]:
+    """A shell ignores SIGINT for what it starts in the background, and these tests may be just that."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_between_two_steps(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(number)
