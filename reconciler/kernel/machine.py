@@ -150,6 +150,8 @@ class Machine:
             return error.problems, executor.attempted
         finally:
             executor.performer.sockets.close()
+        # A sandbox that is made anew, or joins another, goes here; the look that follows would not see its links.
+        self._wait_for_links(steps)
         return (), len(steps)
 
     def run_on(self, steps: Sequence[Step], progress: Progress) -> tuple[Problem, ...]:

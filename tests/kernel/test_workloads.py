@@ -208,10 +208,11 @@ def test_it_sees_the_hosts_files_without_its_secrets_and_changes_none(folder: Fo
     (tmp_path / "page").write_text("original")
     folder.shell(
         f"cat {tmp_path}/page; echo changed > {tmp_path}/page; cat {tmp_path}/page; touch /new;"
-        "cat /etc/shadow | wc -c; ls -A /root /etc/ssh /run | wc -w; test -d /run/netapply; echo $?"
+        "cat /etc/shadow | wc -c; for each in /root /etc/ssh /run; do test ! -d $each || ls -A $each; done | wc -w;"
+        "test -d /run/netapply; echo $?"
     )
     lines = folder.output().split()
-    assert lines == ["originalchanged", "0", "3", "1"]
+    assert lines == ["originalchanged", "0", "0", "1"]
     assert (tmp_path / "page").read_text() == "original"
     assert not Path("/new").exists()
 
