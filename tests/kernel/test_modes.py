@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -351,6 +352,18 @@ def test_modes_change_in_place(host: Host, lab: Lab) -> None:
         host.write("stack.yaml", text % mode)
         host.netapply("up", "stack.yaml")
         assert host.plan("stack.yaml") == [], mode
+
+
+def test_a_sandbox_that_gives_way_to_another_is_waited_for(host: Host) -> None:
+    """Something keeps it alive for a while: `up` has not done all that it said before its links are gone."""
+    text = "name: shop\ncontainers:\n  web: %s\n"
+    host.write("stack.yaml", text % "{}")
+    host.netapply("up", "stack.yaml")
+    kept = host.container("web").serve(80)
+    threading.Timer(2, kept.close).start()
+    host.write("stack.yaml", text % "{network_mode: host}")
+    host.netapply("up", "stack.yaml")
+    assert host.plan("stack.yaml") == []
 
 
 @pytest.mark.founding("S1-47", "S4-11")
