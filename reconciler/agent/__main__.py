@@ -16,6 +16,7 @@ from contextlib import suppress
 from reconciler.agent.control import Command, ControlServer
 from reconciler.agent.jobs import Jobs
 from reconciler.agent.log import log
+from reconciler.agent.logs import Logs
 from reconciler.agent.loop import Loop
 from reconciler.agent.names import Names
 from reconciler.agent.ports import HeldPorts
@@ -38,6 +39,7 @@ def main(run_directory: str, version: int) -> int:
     names = Names(loop, run_directory)
     concerns: list[Concern] = [HeldPorts(), names, Jobs(loop, run_directory)]
     stacks = Stacks(run_directory, concerns)
+    Logs(loop, run_directory)
     for failure in stacks.load_all():
         log("warning", "could not be restored", **failure)
     server = ControlServer(loop, run_directory, _commands(loop, stacks, names, version))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,11 +45,12 @@ def sandbox_exec_argv(namespace_path: Path, command: Sequence[str]) -> list[str]
 def logs(run_directory: Path, container: str, *, follow: bool = False) -> Iterator[bytes]:
     """What the command of ``stack/name`` wrote, in blocks; ``follow``: until the command has ended.
 
+    Of a long log the agent gives the oldest part back (agent/logs.py): it begins with the first whole line left.
     Raises NetapplyError where it has none, at once and not when the first block is asked for.
     """
     records = Records.of(run_directory, container)
     try:
-        file = records.log.open("rb")
+        file = records.log.open("rb", buffering=0)
     except FileNotFoundError:
         message = f"container {container} has no command, so there is no log"
         raise NetapplyError.of(message, hint="give it a command: in the manifest") from None
@@ -57,10 +61,26 @@ def logs(run_directory: Path, container: str, *, follow: bool = False) -> Iterat
                 # Asked before reading: what it wrote before its end is then read after it.
                 process = records.process()
                 more = follow and process is not None and process.alive()
-                while block := file.read(_BLOCK):
+                while block := _next_block(file):
                     yield block
                 if not more:
                     return
                 time.sleep(_FOLLOW_SECONDS)
 
     return blocks()
+
+
+def _next_block(file: io.FileIO) -> bytes:
+    """The next bytes that are left of the log; where some before them are gone, from the start of a line."""
+    position = file.tell()
+    try:
+        left = os.lseek(file.fileno(), position, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # which says that no data follows
+            raise
+        return b""
+    block = file.read(_BLOCK)
+    if left > position:
+        _, found, rest = block.partition(b"\n")
+        return rest if found and rest else block
+    return block

@@ -117,7 +117,7 @@ class Fights:
 
     patience: int = 20
     window: float = 15.0
-    longest: float = 300.0
+    longest: float = 30.0
     _healed: dict[Key, _Healed] = field(default_factory=dict)
 
     def healed(self, key: Key, owner: str, description: str, now: float) -> Fight | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.agent.logs import KEPT, LONGEST
 from reconciler.errors import NetapplyError
-from reconciler.kernel import agent_control, listeners
+from reconciler.kernel import agent_control, listeners, runtime_access
 from reconciler.kernel.processes import process_status
 from reconciler.resources.agent import AGENT_VERSION, Agent, HeldPorts
 from tests.kernel.lab import Lab
@@ -272,3 +274,22 @@ def test_listeners_are_found_with_family_and_owner(lab: Lab) -> None:
         assert listeners.all_listeners(os.getpid()) == []
     assert listeners.all_listeners() == []
     assert listeners.owner_of(1) == "another program"
+
+
+def test_it_keeps_the_logs_of_commands_short(folder: Path) -> None:
+    log = folder / "processes/shop/web/log"
+    log.parent.mkdir(parents=True)
+    with log.open("ab") as command:
+        command.write(b"a line\n" * 3_000_000)
+        command.flush()
+        agent_control.start(folder)
+        deadline = time.monotonic() + 30
+        while log.stat().st_blocks * 512 > LONGEST:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        command.write(b"the last\n")
+    left = b"".join(runtime_access.logs(folder, "shop/web"))
+    assert left.startswith(b"a line\n")
+    assert left.endswith(b"a line\nthe last\n")
+    assert KEPT <= len(left) < LONGEST
+    shutil.rmtree(folder / "processes")

@@ -61,6 +61,12 @@ def memory(watcher: Watcher) -> int:
     return int(Path(f"/proc/{watcher.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
 
 
+def differing(host: Host) -> list[object]:
+    """What status complains of, and what a plan would change."""
+    status = host.netapply("status", check=False)
+    return ([status.stdout] if status.returncode else []) + list(host.plan("manifests"))
+
+
 @pytest.mark.long
 def test_a_soak(host: Host) -> None:
     seed = int(os.environ.get("NETAPPLY_SOAK_SEED", str(time.time_ns())))
@@ -80,7 +86,8 @@ def test_a_soak(host: Host) -> None:
         time.sleep(dice.random() / 3)
     for number in range(4):
         host.write(f"manifests/s{number}.yaml", manifest(number, dice))
-    until(lambda: host.netapply("status", check=False).returncode == 0 and not host.plan("manifests"), "in sync", 90)
+    # A damage that came again and again was taken for a fight, whose pauses must end.
+    until(lambda: not differing(host), lambda: f"in sync: {differing(host)}", 90)
     watcher.wait_quiet()
     assert held(watcher) == before
     assert memory(watcher) - memory_then < 6000

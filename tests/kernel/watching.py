@@ -10,16 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.kernel.lab import Host
 
 PATIENCE = 15.0
 
 
-def until(condition: Callable[[], object], what: str = "", patience: float = PATIENCE) -> float:
+def until(condition: Callable[[], object], what: str | Callable[[], str] = "", patience: float = PATIENCE) -> float:
     """Wait until it holds; how long that took, in seconds."""
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < patience, f"still not after {patience} s: {what or condition}"
+        if time.monotonic() - began > patience:
+            pytest.fail(f"still not after {patience} s: {what() if callable(what) else what or condition}")
         time.sleep(0.005)
     return time.monotonic() - began
 

@@ -70,6 +70,17 @@ def test_what_is_undone_again_and_again_is_one_and_waits_longer_each_time() -> N
     assert fights.waiting(12.0) == frozenset()
 
 
+def test_a_fight_never_leaves_a_host_unhealed_for_longer_than_half_a_minute() -> None:
+    fights = Fights()
+    now, waits = 0.0, []
+    for _ in range(50):
+        fight = fights.healed(LINK, "shop", "eth0", now)
+        waits.append(fight.until - now if fight else 0.0)
+        now = fight.until + 1.0 if fight else now + 1.0
+    assert waits[:20] == [0.0] * 19 + [1.0]
+    assert waits[-1] == max(waits) == 30.0
+
+
 def test_a_fight_over_what_all_share_concerns_all() -> None:
     fights = Fights(patience=1)
     fights.healed(LINK, HOST_OWNER, "table", 0.0)
