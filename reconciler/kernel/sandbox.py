@@ -12,6 +12,7 @@ from reconciler.naming import Label
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text
 
+_FORWARD = "net/ipv4/ip_forward"
 _ALL_DISABLED = "net/ipv6/conf/all/disable_ipv6"
 _ACCEPT_RA = "net/ipv6/conf/default/accept_ra"
 
@@ -22,6 +23,10 @@ def make(host: Host, sockets: NamespaceSockets, namespace: str, label: Label, *,
         namespaces.make_pinned_folder(PINNED)
     with namespaces.elsewhere():
         namespaces.leave_for_new()
+        # A new namespace has the IPv4 settings of the machine's first one (kernel: sysctl/net, devconf_inherit_init_net),
+        # where forwarding is on because of us or of Docker: a container on two networks would be a way between them.
+        if sysctl.read(_FORWARD) == "1":
+            sysctl.write_if_present(_FORWARD, "0")
         if not ipv6:
             # ``all`` sets the default too, so no link that comes later starts IPv6.
             sysctl.write_if_present(_ALL_DISABLED, "1")

@@ -113,17 +113,17 @@ class Machine:
         return server
 
     def attempt(
-        self, address: str, port: int, protocol: Protocol = "tcp", *, timeout: float = 1.0, source: str | None = None
+        self, address: str, port: int, protocol: Protocol = "tcp", *, timeout: float = 3.0, source: str | None = None
     ) -> Answer | str:
         """The answer of the Server there, or the reason why none came (``timed out``, ``refused``, ...)."""
         return talk.attempt(self.path, address, port, protocol, timeout=timeout, source=source)
 
-    def ask(self, address: str, port: int, protocol: Protocol = "tcp", *, timeout: float = 1.0) -> Answer | None:
+    def ask(self, address: str, port: int, protocol: Protocol = "tcp", *, timeout: float = 3.0) -> Answer | None:
         """The answer of the Server there, or None."""
         answer = self.attempt(address, port, protocol, timeout=timeout)
         return answer if isinstance(answer, Answer) else None
 
-    def ping(self, address: str, *, timeout: float = 1.0) -> bool:
+    def ping(self, address: str, *, timeout: float = 3.0) -> bool:
         """Whether it answers an echo request."""
         return talk.ping(self.path, address, timeout=timeout)
 
@@ -278,18 +278,19 @@ class Lab:
         return ipv4, ipv6
 
     def _add_namespace(self, name: str) -> None:
-        subprocess.run(["ip", "netns", "add", name], check=True, timeout=10)
+        subprocess.run(["ip", "netns", "add", name], check=True, timeout=60)
+        inside(Path("/run/netns") / name, _forget_the_machine)
 
     def _ip(self, namespace_name: str, lines: list[str]) -> None:
         command = ["ip", "-n", namespace_name, "-batch", "-"]
-        subprocess.run(command, input="\n".join(lines), text=True, check=True, timeout=10)
+        subprocess.run(command, input="\n".join(lines), text=True, check=True, timeout=60)
 
     def _processes(self) -> list[tuple[int, str]]:
         pinned = {snapshot.identity(path) for path in Path("/run/netns").iterdir()}
         return list(snapshot.processes_in(pinned))
 
     def _kill_processes(self) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while victims := self._living():
             for pid in victims:
                 with contextlib.suppress(ProcessLookupError):
@@ -302,13 +303,19 @@ class Lab:
         return {pid for pid, started in self._seen if _start_time(pid) == started}
 
 
+def _forget_the_machine() -> None:
+    """The kernel gives a new namespace the IPv4 settings of the machine's first one (devconf_inherit_init_net)."""
+    for name in ("ip_forward", "conf/all/rp_filter", "conf/default/rp_filter"):
+        (Path("/proc/sys/net/ipv4") / name).write_text("0")
+
+
 def _skip_duplicate_address_detection() -> None:
     Path("/proc/sys/net/ipv6/conf/eth0/accept_dad").write_text("0")
 
 
 def _wait_until_running() -> None:
     """The kernel notices a carrier a little later; a snapshot before that would differ from one after it."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         while True:
             answer = fcntl.ioctl(probe, _SIOCGIFFLAGS, struct.pack("16sH14x", b"eth0", 0))
@@ -329,4 +336,4 @@ def _start_time(pid: int) -> str:
 
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
-    process.communicate(timeout=5)
+    process.communicate(timeout=30)

@@ -39,7 +39,7 @@ def attempt(
     port: int,
     protocol: Protocol = "tcp",
     *,
-    timeout: float = 1.0,
+    timeout: float = 3.0,
     source: str | None = None,
 ) -> Answer | str:
     """Ask the Server at that address; its answer, or why there is none.
@@ -58,7 +58,7 @@ def attempt(
         return error.strerror or str(error)
 
 
-def ping(namespace: Path | None, address: str, *, timeout: float = 1.0) -> bool:
+def ping(namespace: Path | None, address: str, *, timeout: float = 3.0) -> bool:
     """Whether the address answers an ICMP echo request (RFC 792, RFC 4443)."""
     ipv6 = ":" in address
     family, protocol, kind, answer = (

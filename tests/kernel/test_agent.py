@@ -44,7 +44,7 @@ def pid_of(folder: Path) -> int:
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while (status := process_status(pid)) is not None and status.state != "Z":
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -177,11 +177,12 @@ def test_sigterm_ends_it_and_frees_its_ports(folder: Path) -> None:
 
 
 def test_one_that_hangs_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_control, "_ANSWER_SECONDS", 0.2)
     agent_control.start(folder)
     hung = pid_of(folder)
     os.kill(hung, signal.SIGSTOP)
-    assert agent_control.status(folder) is None
+    with monkeypatch.context() as hasty:
+        hasty.setattr(agent_control, "_ANSWER_SECONDS", 0.2)
+        assert agent_control.status(folder) is None
     agent_control.start(folder)
     assert pid_of(folder) != hung
     wait_for_end(hung)
@@ -193,7 +194,7 @@ def test_a_second_process_gives_way(folder: Path) -> None:
     arguments = [sys.executable, "-m", "reconciler.agent", str(folder), str(AGENT_VERSION)]
     repository = str(Path(__file__).parents[2])
     done = subprocess.run(
-        arguments, capture_output=True, text=True, timeout=10, check=True, env={**os.environ, "PYTHONPATH": repository}
+        arguments, capture_output=True, text=True, timeout=60, check=True, env={**os.environ, "PYTHONPATH": repository}
     )
     assert done.stdout == "running\n"
     assert pid_of(folder) == pid

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.isolation import inside
-from tests.kernel.lab import Host, Machine
+from tests.kernel.lab import Host, Machine, Protocol
 
 STACK = """
 name: shop
@@ -34,10 +34,9 @@ def up(host: Host, allow: str, front: str = "", back: str = "") -> None:
 
 
 def reached(asker: Machine, target: Machine, port: int = 5432, protocol: str = "tcp") -> list[bool]:
-    return [
-        asker.ask(address, port, "udp" if protocol == "udp" else "tcp", timeout=0.4) is not None
-        for address in (target.ipv4, target.ipv6)
-    ]
+    kind: Protocol = "udp" if protocol == "udp" else "tcp"
+    answers = asker.lab.ask_all([(asker, address, port, kind) for address in (target.ipv4, target.ipv6)], timeout=1.5)
+    return [answer is not None for answer in answers]
 
 
 def containers(host: Host) -> tuple[Machine, ...]:
@@ -91,7 +90,7 @@ def test_it_ends_live_and_cuts_what_flowed(host: Host, back: str) -> None:
     kept, cut, neighbour = web.connect(db.ipv4, 5432), web.connect(db.ipv4, 80), both.connect(web.ipv4, 80)
     datagrams = inside(Path(web.path), lambda: socket.socket(type=socket.SOCK_DGRAM))
     with datagrams:
-        datagrams.settimeout(0.4)
+        datagrams.settimeout(1.5)
         datagrams.sendto(b"?", (db.ipv4, 80))
         assert datagrams.recv(99)
         up(host, PORTS, back=back)

@@ -163,7 +163,7 @@ def test_watch_waits_wires_and_lets_go(host: Host, outside: Machine, namespaces:
         blue = namespaces.add()
         server = blue.serve(80)
         until(lambda: outside.ask(host.ipv4, 8080, timeout=0.1), "wired")
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
         until(lambda: watcher.stack("lab")["state"] == "in sync", "said so")
         server.close()
         namespaces.delete()
@@ -196,5 +196,5 @@ def test_of_a_process(host: Host, outside: Machine) -> None:
     watcher.wait_quiet(1.5)
     process.kill()
     process.wait()
-    until(lambda: watcher.stack("lab")["state"] == "out of sync", "waits", 1.5)
+    until(lambda: watcher.stack("lab")["state"] == "out of sync", "waits", 10)
     assert f"there is no process {process.pid}" in watcher.stack("lab")["reason"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -16,6 +17,7 @@ import pytest
 
 from tests.kernel.lab import Host, Lab, Machine
 from tests.kernel.test_isolation import BACKENDS, needs
+from tests.kernel.watching import Watcher
 
 _SERVICE = 7777
 _NOBODY = 65534
@@ -32,13 +34,14 @@ def forged(source: str, target: str, text: bytes) -> bytes:
     return header + struct.pack(">HHHH", 5555, _SERVICE, 8 + len(text), 0) + text
 
 
-def send(machine: Machine, packet: bytes) -> None:
-    """To everybody on the wire of its ``eth0``, as whoever has CAP_NET_RAW may."""
+def send(machine: Machine, packet: bytes, receiver: str = "ff:ff:ff:ff:ff:ff") -> None:
+    """To that MAC, or everybody, on the wire of its ``eth0``, as whoever has CAP_NET_RAW may."""
+    target = bytes.fromhex(receiver.replace(":", ""))
 
     def frame() -> None:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
             wire.bind(("eth0", 0))
-            wire.send(b"\xff" * 6 + wire.getsockname()[4] + struct.pack(">H", 0x0800) + packet)
+            wire.send(target + wire.getsockname()[4] + struct.pack(">H", 0x0800) + packet)
 
     machine.inside(frame)
 
@@ -64,7 +67,7 @@ def test_a_container_claims_to_be_a_program_of_the_host(host: Host, outside: Mac
     def listening() -> socket.socket:
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         listener.bind(("0.0.0.0", _SERVICE))
-        listener.settimeout(0.3)
+        listener.settimeout(1.0)
         return listener
 
     with host.inside(listening) as listener:
@@ -72,6 +75,37 @@ def test_a_container_claims_to_be_a_program_of_the_host(host: Host, outside: Mac
             send(machine, forged("127.0.0.2", host.ipv4, b"forged"))
             send(machine, forged(machine.ipv4, host.ipv4, b"honest"))
         assert received(listener) == [b"honest", b"honest"]
+
+
+_FORWARDING_HOST = """
+from pathlib import Path
+from reconciler.kernel import namespaces
+leave = namespaces.leave_for_new
+def leave_and_inherit():
+    leave()
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+namespaces.leave_for_new = leave_and_inherit
+"""
+"""What the kernel does to new namespaces of a machine whose first one forwards; tests may not switch that on."""
+
+
+def test_a_container_on_two_networks_is_no_way_between_them(host: Host) -> None:
+    host.write(
+        "manifests/stack.yaml",
+        "networks: {front: {}, back: {internal: true}}\ncontainers:\n  thief: {networks: [front]}\n"
+        "  middle: {networks: [front, back]}\n  vault: {networks: [back]}\n  guest: {networks: [back]}\n",
+    )
+    Watcher(host, beforehand=_FORWARDING_HOST).wait_ready()
+    thief, middle, vault, guest = (host.container(name) for name in ("thief", "middle", "vault", "guest"))
+    listener = vault.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with listener:
+        listener.settimeout(1.0)
+        listener.bind(("", _SERVICE))
+        (way_out,) = json.loads(middle.run(["ip", "-j", "route", "show", "default"]).stdout)
+        (wire,) = json.loads(middle.run(["ip", "-j", "link", "show", way_out["dev"]]).stdout)
+        send(thief, forged(thief.ipv4, vault.ipv4, b"theft"), wire["address"])
+        send(guest, forged(guest.ipv4, vault.ipv4, b"visit"))
+        assert received(listener) == [b"visit"]
 
 
 @contextmanager

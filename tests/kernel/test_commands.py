@@ -111,7 +111,7 @@ def commands(host: Host, *arguments: str) -> str:
 
 def run(host: Host, text: str) -> None:
     """The lines in a shell, which ends at the first that fails."""
-    done = host.run(["sh", "-eu"], stdin=text, check=False)
+    done = host.run(["sh", "-eu"], stdin=text, check=False, timeout=300)
     assert (done.returncode, done.stderr) == (0, ""), f"{done.stderr}\n{text}"
 
 
@@ -119,7 +119,7 @@ def end_agent(host: Host) -> None:
     """What only netapply can do: an agent's sockets would keep the namespaces alive."""
     (agent,) = (pid for pid, words in processes_in({identity(host.path)}) if "reconciler.agent" in words)
     os.kill(agent, signal.SIGTERM)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while any(pid == agent for pid, _ in processes_in({identity(host.path)})):
         assert time.monotonic() < deadline, "the agent does not end"
         time.sleep(0.02)

@@ -17,7 +17,7 @@ _FETCH = (
     "import sys, urllib.request as u; u.install_opener(u.build_opener(u.ProxyHandler({})));"
     "print(u.urlopen(sys.argv[1], timeout=2).read().decode().strip())"
 )
-_SECONDS = 10.0
+_SECONDS = 30.0
 
 
 def fetch(machine: Machine, url: str, seconds: float = _SECONDS) -> str:
@@ -39,7 +39,13 @@ def inside(host: Host, container: str, *command: str) -> str:
 
 def page_from(host: Host, container: str, url: str) -> str:
     """The page as that container gets it, with its own names."""
-    return inside(host, container, "python3", "-c", _FETCH, url)
+    deadline = time.monotonic() + _SECONDS
+    while (
+        done := host.netapply("exec", container, "python3", "-c", _FETCH, url, check=False)
+    ).returncode and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def named(host: Host, name: str) -> dict[str, Any]:

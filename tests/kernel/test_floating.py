@@ -46,13 +46,13 @@ def refused(host: Host, web: str = "", app: str = "", *arguments: str) -> str:
 
 
 def who(asker: Machine, address: str, port: int = 80) -> str | None:
-    answer = asker.ask(address, port, timeout=0.4)
+    answer = asker.ask(address, port, timeout=3.0)
     return answer.name if answer else None
 
 
 def seen_as(asker: Machine, listener: Machine, address: str, port: int = 7000) -> str:
     """The address that ``listener`` sees when ``asker`` opens a connection to it."""
-    answer = asker.ask(address, port, timeout=0.6)
+    answer = asker.ask(address, port, timeout=3.0)
     assert answer is not None
     return answer.peer_address
 
@@ -219,7 +219,7 @@ def test_a_udp_flow_follows_a_changed_egress_address(host: Host, outside: Machin
     web = host.container("web")
     datagrams = inside(Path(web.path), lambda: socket.socket(type=socket.SOCK_DGRAM))
     with datagrams:
-        datagrams.settimeout(0.5)
+        datagrams.settimeout(3.0)
 
         def source() -> bytes:
             datagrams.sendto(b"?", (outside.ipv4, 7000))

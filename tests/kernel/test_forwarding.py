@@ -39,7 +39,7 @@ def default_routes(host: Host) -> list[str]:
 
 
 def wait_for_route(host: Host) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while default_routes(host) != ["ra"]:
         assert time.monotonic() < deadline, "the advertisement made no route"
         time.sleep(0.02)
@@ -50,7 +50,7 @@ def router(host: Host, lab: Lab) -> Machine:
     """A neighbour that says it is the router; its link-local address has to be ready for that."""
     made = lab.machine("router")
     made.sysctl(FORWARD6, "1")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while "tentative" in made.run(["ip", "-6", "address", "show", "scope", "link"]).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.02)

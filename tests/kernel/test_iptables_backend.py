@@ -16,6 +16,7 @@ from reconciler.plan.diff import diff
 from reconciler.state import State
 from tests.kernel.lab import Host, Lab, Machine
 from tests.kernel.reachability import NETS, build, cases, failures, policies
+from tests.kernel.watching import until
 
 pytest.importorskip("iptc", reason="the extra netapply[iptables] is not installed")
 
@@ -282,6 +283,7 @@ def test_beside_another_writer(host: Host, *, is_polite: bool) -> None:
     def work(firewall: Firewall) -> tuple[int, int]:
         firewall.apply([Create(BASE), Create(FRONT)])
         writer = host.spawn(["python3", "-c", WRITER, str(stop), *command])
+        until(lambda: any("10.66." in line for line in save(host)), "it writes")
         for port in ports:
             firewall.apply([Create(port)])
         for port in ports[::2]:

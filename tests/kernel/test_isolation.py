@@ -194,7 +194,7 @@ def test_a_client_that_keeps_its_port_follows_a_udp_port_that_moves(lab: Lab) ->
     host.netapply("up", "stack.yaml")
     host.container("web").serve(53)
     host.container("app").serve(53)
-    client = talk.connected(outside.path, host.ipv4, 5300, "udp", timeout=1.0)
+    client = talk.connected(outside.path, host.ipv4, 5300, "udp", timeout=3.0)
     lab.at_end(client.close)
 
     def ask() -> str:

@@ -67,7 +67,7 @@ def test_many_silent_questions_cost_one_timeout(host: Host, outside: Machine, la
     started = time.monotonic()
     silent: list[Question] = [(outside, "192.0.2.200", 80, "tcp")] * 20
     answers = lab.ask_all([(outside, host.ipv4, 80, "tcp"), *silent], timeout=0.5)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert [answer is not None for answer in answers] == [True, *([False] * 20)]
 
 

@@ -337,11 +337,12 @@ def test_a_command_that_ended_is_shown_with_its_code_and_restarted_only_on_reque
     text = "name: shop\ncontainers:\n  once: {command: [sh, -c, 'exit 3'], network_mode: none%s}\n"
     host.write("stack.yaml", text % "")
     host.netapply("up", "stack.yaml")
-    shown = named(host, "once")
-    assert (shown["state"], shown["exit_code"]) == ("exited", 3)
+    wait_until(lambda: named(host, "once")["state"] == "exited")
+    assert named(host, "once")["exit_code"] == 3
     assert host.plan("stack.yaml") == []
     host.write("stack.yaml", text % ", restart: on-failure")
     host.netapply("up", "stack.yaml")
+    wait_until(lambda: named(host, "once")["state"] == "exited")
     assert "it has ended with status 3" in host.netapply("plan", "stack.yaml", check=False).stdout
 
 
@@ -369,7 +370,7 @@ def test_a_sandbox_that_gives_way_to_another_is_waited_for(host: Host) -> None:
 @pytest.mark.founding("S1-47", "S4-11")
 def test_a_job_leaves_nothing_when_its_command_has_ended(host: Host, outside: Machine) -> None:
     text = "name: shop\nnetworks: {own: {}}\ncontainers:\n"
-    text += "  once: {rm: true, networks: [own], ports: ['8080:80'], command: [sh, -c, 'sleep 0.5; exit 7']}\n"
+    text += "  once: {rm: true, networks: [own], ports: ['8080:80'], command: [sh, -c, 'sleep 2; exit 7']}\n"
     web = "  web: {ports: ['8081:81']}\n"
     host.write("web.yaml", "name: web\ncontainers:\n" + web)
     host.netapply("up", "web.yaml")
@@ -394,7 +395,7 @@ def without_records(seen: Snapshot) -> dict[str, list[str]]:
     return {name: [line for line in lines if "/ended/" not in line] for name, lines in seen.sections.items()}
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it never came to be so"

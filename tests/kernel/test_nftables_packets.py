@@ -40,7 +40,7 @@ def is_heard(sender: Machine, source: str, receiver: Machine, address: str, port
     )
     with receiving, sending:
         receiving.bind(listen)
-        receiving.settimeout(0.3)
+        receiving.settimeout(1.0)
         sending.bind((source, 0))
         sending.sendto(b"?", (address, port))
         try:
@@ -126,7 +126,7 @@ def test_udp_flow_from_before_publishing_is_cut(lab: Lab) -> None:
     client = inside(world.machines["outside"].path, lambda: socket.socket(type=socket.SOCK_DGRAM))
     with client:
         client.bind(("192.0.2.2", 0))
-        client.settimeout(0.3)
+        client.settimeout(3.0)
         client.sendto(b"?", ("192.0.2.1", port.host_port))
         apply(world.host, [Create(port)])
         assert world.host.inside(lambda: conntrack.remove([untranslated(port)])) == 1

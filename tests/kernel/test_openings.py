@@ -47,7 +47,7 @@ def rules(host: Host, engine: str) -> str:
 
 
 def reached(host: Host, asker: Machine, port: int) -> list[bool]:
-    return [asker.ask(address, port, timeout=0.4) is not None for address in (host.ipv4, host.ipv6)]
+    return [asker.ask(address, port, timeout=3.0) is not None for address in (host.ipv4, host.ipv6)]
 
 
 @pytest.mark.founding("S0-16", "S2-11", "S2-13", "S2-15")

@@ -52,14 +52,14 @@ def reaches(asker: Machine, address: str, port: int, name: str) -> None:
 
 
 def pings(machine: Machine, address: str) -> bool:
-    """Whether an echo request is answered within a second (RFC 792); not every machine has a ping."""
+    """Whether an echo request is answered within three seconds (RFC 792); not every machine has a ping."""
 
     def ask() -> bool:
         with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
             head = struct.pack("!BBHHH", 8, 0, 0, 7, 1)
             total = sum(struct.unpack("!4H", head))
             raw.sendto(struct.pack("!BBHHH", 8, 0, ~total & 0xFFFF, 7, 1), (address, 0))
-            deadline = time.monotonic() + 1
+            deadline = time.monotonic() + 3
             while (left := deadline - time.monotonic()) > 0 and select.select([raw], [], [], left)[0]:
                 packet, (source, _) = raw.recvfrom(1500)
                 if source == address and packet[20] == 0 and packet[24:28] == head[4:8]:

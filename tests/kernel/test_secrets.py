@@ -106,7 +106,7 @@ def shop(host: Host) -> Host:
     """The host with the shop, whose job has ended well: the secret did arrive."""
     host.write("shop.yaml", SHOP)
     assert said(host, "up", "shop.yaml")[0] == 0
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while (job := next(each for each in host.ps() if each["name"] == "job"))["state"] != "exited":
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.kernel.isolation import inside
-from tests.kernel.lab import Host, Machine
+from tests.kernel.lab import Host, Machine, Protocol
 
 STACK = """
 name: shop
@@ -42,11 +42,9 @@ def up(host: Host, backend: str, sources: str, more: str = "") -> str:
 
 def reached(host: Host, asker: Machine, port: int = 8080) -> list[bool]:
     """By TCP, TCP over IPv6, UDP, UDP over IPv6."""
-    return [
-        asker.ask(address, port, protocol, timeout=0.4) is not None
-        for protocol in ("tcp", "udp")
-        for address in (host.ipv4, host.ipv6)
-    ]
+    protocols: tuple[Protocol, ...] = ("tcp", "udp")
+    questions = [(asker, address, port, protocol) for protocol in protocols for address in (host.ipv4, host.ipv6)]
+    return [answer is not None for answer in host.lab.ask_all(questions, timeout=1.5)]
 
 
 def test_only_those_named_reach_the_port(host: Host, outside: Machine, backend: str) -> None:
@@ -83,7 +81,7 @@ def test_sources_change_live_and_cut_those_no_longer_allowed(host: Host, outside
     own, unlimited = host.connect(host.ipv4, 8080), other.connect(host.ipv4, 8081)
     datagrams = inside(other.path, lambda: socket.socket(type=socket.SOCK_DGRAM))
     with datagrams:
-        datagrams.settimeout(0.4)
+        datagrams.settimeout(1.5)
         datagrams.sendto(b"?", (host.ipv4, 8080))
         assert datagrams.recv(99)
         host.write("stack.yaml", STACK.format(sources=ONE, more=""))
@@ -110,8 +108,8 @@ def test_sources_of_a_network_without_translation(host: Host, outside: Machine, 
     web.serve(80, 81)
     for machine in (outside, other):
         machine.run(["ip", "route", "add", f"{web.ipv4}/32", "via", host.ipv4])
-    assert [outside.ask(web.ipv4, port, timeout=0.4) is not None for port in (80, 81)] == [True, True]
-    assert [other.ask(web.ipv4, port, timeout=0.4) is not None for port in (80, 81)] == [False, True]
+    assert [outside.ask(web.ipv4, port, timeout=1.5) is not None for port in (80, 81)] == [True, True]
+    assert [other.ask(web.ipv4, port, timeout=1.5) is not None for port in (80, 81)] == [False, True]
     assert host.ask(web.ipv4, 80) is not None
 
 

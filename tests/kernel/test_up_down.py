@@ -140,8 +140,8 @@ def test_ipv6_is_there_at_once(host: Host, outside: Machine, files: None) -> Non
     host.netapply("up", "stack.yaml")
     web = host.container("web")
     server = web.serve(80)
-    assert outside.ask(host.ipv6, 8080, timeout=0.9) is not None
-    assert host.ask("fd30:1::10", 80, timeout=0.9) is not None
+    assert outside.ask(host.ipv6, 8080) is not None
+    assert host.ask("fd30:1::10", 80) is not None
     server.close()
     host.netapply("down", "stack.yaml")
 

@@ -60,7 +60,7 @@ def shop(host: Host) -> Host:
     return host
 
 
-def _until(condition: Any, seconds: float = 5.0) -> None:
+def _until(condition: Any, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
@@ -248,7 +248,7 @@ def test_the_host_can_change_while_a_command_runs(shop: Host, name: str) -> None
     (lock,) = Path("/run/netapply").glob("*/lock")
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert running.communicate("out\n", timeout=5)[0] == "out\n"
+    assert running.communicate("out\n", timeout=30)[0] == "out\n"
     assert running.returncode == 0
 
 
@@ -257,7 +257,7 @@ def test_the_host_can_change_while_a_command_runs(shop: Host, name: str) -> None
 def test_exec_on_a_terminal_gives_a_terminal(shop: Host, name: str) -> None:
     # A shell has job control only on the terminal that is its session's own. The pause: what a command wrote
     # just before its end, crun 1.8 may show as an error message of its own.
-    script = "test -t 1 && : </dev/tty && echo terminal && sleep 0.3"
+    script = "test -t 1 && : </dev/tty && echo terminal && sleep 1"
     ours, theirs = pty.openpty()
     running = subprocess.Popen(
         ["setsid", "-c", "-w", *shop.command("exec", name, "sh", "-c", script)],
@@ -270,12 +270,12 @@ def test_exec_on_a_terminal_gives_a_terminal(shop: Host, name: str) -> None:
     shop.lab.at_end(running.kill)
     os.close(theirs)
     shown = _read_all(ours)
-    assert (running.wait(timeout=5), shown.split()) == (0, [b"terminal"])
+    assert (running.wait(timeout=30), shown.split()) == (0, [b"terminal"])
 
 
 def _read_all(descriptor: int) -> bytes:
     shown = b""
-    while select.select([descriptor], [], [], 5)[0]:
+    while select.select([descriptor], [], [], 30)[0]:
         try:
             block = os.read(descriptor, 4096)
         except OSError:
@@ -313,7 +313,7 @@ def test_followed_logs_end_with_the_command_and_hold_no_lock(shop: Host) -> None
     assert following.stdout.readline() == "started\n"
     # Ends the command, which needs the lock for itself.
     shop.netapply("down", "shop.yaml", timeout=20)
-    assert following.communicate(timeout=5)[0] == ""
+    assert following.communicate(timeout=30)[0] == ""
     assert following.returncode == 0
 
 
@@ -323,7 +323,7 @@ def test_who_looks_while_somebody_writes_waits_a_little_and_says_so(shop: Host) 
         fcntl.flock(file, fcntl.LOCK_EX)
         started = time.monotonic()
         done = shop.netapply("ls")
-        assert 1.5 < time.monotonic() - started < 5
+        assert 1.5 < time.monotonic() - started < 15
     assert "warning: another netapply" in done.stderr
     assert done.stdout.splitlines()[1].split() == ["shop", "4", "2"]
 

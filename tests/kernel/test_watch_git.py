@@ -124,9 +124,9 @@ def test_a_remote_that_hangs_holds_nothing_up(host: Host, remote: Remote) -> Non
     # Whoever serves the branch stops in the middle of it: a pipe in the place of a file.
     (remote.bare / "packed-refs").unlink(missing_ok=True)
     os.mkfifo(remote.bare / "packed-refs")
-    until(lambda: "upload-pack" in _command_lines(), "git hangs")
+    until(lambda: f"upload-pack\0{remote.bare}" in _command_lines(), "git hangs")
     host.run(["sh", "-c", "ip netns delete $(ls /run/netns | grep '^na[.]')"])
-    until(lambda: pins(host) == {"a.one"}, "healed meanwhile", 3)
+    until(lambda: pins(host) == {"a.one"}, "healed meanwhile", 15)
     assert watcher.stop() == 0
     until(lambda: str(remote.bare) not in _command_lines(), "git ended with it")
 
@@ -136,7 +136,7 @@ def _command_lines() -> str:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            found.append(path.read_text())
+            found.append(path.read_text(errors="replace"))
     return "\n".join(found)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.kernel.lab import Host
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 def until(condition: Callable[[], object], what: str | Callable[[], str] = "", patience: float = PATIENCE) -> float:

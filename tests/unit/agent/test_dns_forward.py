@@ -372,12 +372,12 @@ def test_a_client_that_does_not_read_is_not_read_from(loop: Loop, listener: sock
 
 def test_deadlines_end_what_was_not_renewed_in_order(loop: Loop) -> None:
     ended: list[str] = []
-    deadlines: Deadlines[str] = Deadlines(loop, 0.05, ended.append)
+    deadlines: Deadlines[str] = Deadlines(loop, 0.25, ended.append)
     for item in ("a", "b", "c"):
         deadlines.renew(item)
-    loop.call_later(0.03, lambda: deadlines.renew("a"))
-    loop.call_later(0.03, lambda: deadlines.drop("b"))
-    loop.call_later(0.07, lambda: ended.append("now"))
+    loop.call_later(0.15, lambda: deadlines.renew("a"))
+    loop.call_later(0.15, lambda: deadlines.drop("b"))
+    loop.call_later(0.35, lambda: ended.append("now"))
     run(loop, lambda: len(ended) == 3)
     assert ended == ["c", "now", "a"]
     assert len(deadlines) == 0

@@ -55,7 +55,7 @@ PIECES = [
         b"~",
     ),
 ]
-SECONDS = 2.0
+SECONDS = 6.0
 MEBIBYTES = 64
 
 

@@ -33,4 +33,5 @@ def test_a_thousand_containers(load_text: LoadText) -> None:
         begin = time.process_time()
         assert len(load_text(text).containers) == 1000
         spent.append(time.process_time() - begin)
-    assert min(spent) < 0.25
+    # A tenth of that on the machine that this was written on; a quadratic reader takes minutes.
+    assert min(spent) < 1.0
