@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.errors import NetapplyError
-from reconciler.kernel import agent_control, attached, files, namespaces, runtime
+from reconciler.kernel import agent_control, attached, attachment_records, files, namespaces, runtime
 from reconciler.kernel.host import PINNED, RUN, Host, cookie
 from reconciler.kernel.runtime_records import all_records
 
@@ -61,7 +61,7 @@ def _cookie_of(path: Path) -> str | None:
 def _bury(dead: Host) -> None:
     agent_control.stop(dead.run)
     runtime.stop_many(dead.run, [records.container for records in all_records(dead.run)])
-    for container in attached.records(dead):
+    for container in attachment_records.records(dead):
         attached.detach(dead, None, container)
     if PINNED.is_dir():
         for path in sorted(PINNED.iterdir()):

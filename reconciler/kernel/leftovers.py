@@ -6,7 +6,7 @@ import re
 import shutil
 from contextlib import suppress
 
-from reconciler.kernel import agent_control, attached, container_files, jobs, joiners
+from reconciler.kernel import agent_control, attachment_records, container_files, jobs, joiners
 from reconciler.kernel.agent_protocol import DATA_DIRECTORY
 from reconciler.kernel.host import Host
 from reconciler.kernel.runtime_records import bundles_directory, left_overs
@@ -31,7 +31,10 @@ def remove_unused(host: Host) -> None:
     agent_control.forget_dead(host.run)
     container_files.remove_unused(host.run)
     bundles = bundles_directory(host.run)
-    ours = (host.run / name for name in ("oci", joiners.DIRECTORY, attached.DIRECTORY, jobs.DIRECTORY, DATA_DIRECTORY))
+    ours = (
+        host.run / name
+        for name in ("oci", joiners.DIRECTORY, attachment_records.DIRECTORY, jobs.DIRECTORY, DATA_DIRECTORY)
+    )
     for folder in (*sorted(bundles.glob("*")), bundles, *ours):
         with suppress(OSError):  # not empty, or not there
             folder.rmdir()

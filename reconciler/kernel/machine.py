@@ -10,8 +10,8 @@ from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel import (
     agent_control,
     agent_data,
-    attached,
     container_files,
+    foreign_namespaces,
     homes,
     host_addresses,
     host_files,
@@ -84,7 +84,7 @@ class Machine:
         firewall = self._firewall.observe()
         own_files = host_files.read(self.host)
         with namespaces.elsewhere():
-            theirs = attached.look(self.host, attachable)
+            theirs = foreign_namespaces.look(self.host, attachable)
         facts = Facts(
             host_id=self.host.host_id,
             interfaces=frozenset(found.names.values()),

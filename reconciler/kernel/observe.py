@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.kernel import (
-    attached,
+    attachment_records,
     container_files,
     joiners,
     namespaces,
@@ -15,7 +15,7 @@ from reconciler.kernel import (
     router_rules,
     sysctl,
 )
-from reconciler.kernel.attached import Record
+from reconciler.kernel.attachment_records import Record
 from reconciler.kernel.host import Host
 from reconciler.kernel.netlink import RouteSocket
 from reconciler.kernel.observe_links import HostLinks
@@ -54,7 +54,7 @@ def look_at_links(host: Host, only: frozenset[str] | None = None, homes: Mapping
         route_socket.close()
     resources: list[Resource] = list(observe_links.bridges(found))
     resources.extend(observe_sub_interfaces.on_host(found.links, found.names, found.addresses, found.routes))
-    records = attached.records(host)
+    records = attachment_records.records(host)
     with namespaces.elsewhere():
         resources.extend(observe_links.sandboxes(host, found, only, records))
         resources.extend(_lost_attached(host, found, records, resources, only))

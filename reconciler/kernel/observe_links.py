@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.kernel import attached, joiners, namespaces, netlink, observe_sub_interfaces
-from reconciler.kernel.attached import Record
+from reconciler.kernel import foreign_namespaces, joiners, namespaces, netlink, observe_sub_interfaces
+from reconciler.kernel.attachment_records import Record
 from reconciler.kernel.host import PINNED, Host, cookie
 from reconciler.kernel.observe_source_routes import source_routes
 from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL, Label, parse_label
@@ -110,7 +110,7 @@ def attached_elsewhere(
     Moves this thread, as ``sandboxes``.
     """
     gone = {container: record for container, record in records.items() if container not in seen}
-    places = dict(attached.lost(host, gone))
+    places = dict(foreign_namespaces.lost(host, gone))
     for container, record in gone.items():
         stack = container.partition("/")[0]
         inside = _sandbox(host, found, container, places[container], record) if container in places else ()
@@ -179,7 +179,7 @@ def _inside(
 
 
 def _attached(host: Host, namespace: str, record: Record, loopback: LinkRecord) -> Namespace:
-    current = record.cookie == str(cookie()) and attached.is_current(host, namespace, record)
+    current = record.cookie == str(cookie()) and foreign_namespaces.is_current(host, namespace, record)
     stack = namespace.partition("/")[0]
     return Namespace(stack, namespace, record.origin, up=loopback.up, attached=record.path, current=current)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from reconciler.kernel import attached, namespaces, sysctl
+from reconciler.kernel import foreign_namespaces, namespaces, sysctl
 from reconciler.kernel.host import Host
 from reconciler.observation import Facts, Observation
 from reconciler.resources.namespace import Namespace
@@ -79,7 +79,7 @@ class Polls:
             return
         began = time.monotonic()
         for each in facts.attachable:
-            if attached.identity(each.path) != each.identity:
+            if foreign_namespaces.identity(each.path) != each.identity:
                 for resource in state:
                     if isinstance(resource, Namespace) and resource.attached == each.path:
                         hints.add(f"{each.path} changed", sandbox=resource.container)

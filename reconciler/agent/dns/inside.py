@@ -101,9 +101,9 @@ def _check_label(path: str, container: str, host_id: str) -> None:
 
 def _is_attached(container: str, host_id: str) -> bool:
     """Whether this thread is in the namespace of somebody else's that the container is attached to."""
-    from reconciler.kernel import attached  # noqa: PLC0415  # seldom needed, and the agent shall start fast
+    from reconciler.kernel import attachment_records  # noqa: PLC0415  # seldom needed, and the agent shall start fast
 
-    return attached.is_here(host_id, container)
+    return attachment_records.is_here(host_id, container)
 
 
 def _open_here(inode: int) -> Opened:
