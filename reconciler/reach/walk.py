@@ -10,7 +10,8 @@ from reconciler.errors import Source
 from reconciler.reach import routing
 from reconciler.reach.packet import Packet
 from reconciler.reach.routing import DeadEnd, Way
-from reconciler.reach.rules import Passage, Rules, Ruling, Track
+from reconciler.reach.rules import Rules
+from reconciler.reach.ruling import Passage, Ruling, Track
 from reconciler.reach.verdict import Hop, Verdict
 from reconciler.reach.world import FORWARDING, HOST, OUTSIDE, Segment, World
 
