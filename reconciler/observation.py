@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reconciler.errors import Problem
+from reconciler.firewall.foreign import Barrier
 from reconciler.firewall.policy import HostAccept
 from reconciler.state import State
 
@@ -29,6 +31,15 @@ class HostLink:
     mtu: int = 1500
     up: bool = True
     master: str = ""
+
+
+def inner_links(links: Iterable[HostLink]) -> frozenset[str]:
+    """The names of those that lead to no other machine, as far as one can tell: a bridge without hardware on it, say."""
+    found = tuple(links)
+    outward = {link.master for link in found if not link.kind}
+    return frozenset(
+        link.name for link in found if link.kind == "dummy" or (link.kind == "bridge" and link.name not in outward)
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,6 +78,7 @@ class Facts:
     ``host_networks`` are interface and address, with prefix length, of each of those.
     ``opening_warnings`` count only where ports of the host are opened. ``filtered_bridging`` are the address families
     (4, 6) of which frames within any bridge pass the host's packet rules.
+    ``barriers`` are chains of others that drop our traffic and in which no rule of ours helps.
     ``attachable`` are the namespaces that the run's manifests attach; one that is not among them was not looked at.
     """
 
@@ -92,6 +104,7 @@ class Facts:
     opening_warnings: tuple[Problem, ...] = ()
     filtered_bridging: tuple[int, ...] = ()
     attachable: tuple[ForeignNamespace, ...] = ()
+    barriers: tuple[Barrier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from reconciler.desired.routing import unanswered
 from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.observation import Observation
+from reconciler.plan.change import Update
 from reconciler.plan.diff import diff
 from reconciler.plan.plan import Plan, Stage, Step, order
 from reconciler.plan.shared_namespaces import disturbed_members
 from reconciler.plan.verify import differences, touched_sandboxes
-from reconciler.state import HOST_OWNER, State
+from reconciler.state import HOST_OWNER, Key, State
 
 if TYPE_CHECKING:
     # Only who applies touches the host: plans are made where there is none, and no Linux.
@@ -59,16 +60,20 @@ def plan_to(wanted: State, observation: Observation) -> Plan:
 
 
 def apply(machine: Machine, plan: Plan, wanted: State, progress: Progress = lambda _step: None) -> Outcome:
-    """Make the host like ``wanted``: the host's own part first, then each stack as a transaction of its own."""
+    """Make the host like ``wanted``: the host's own part first, then each stack as a transaction of its own.
+
+    Stacks that hand something to each other, a port or a subnet, are one transaction (``plan/handover.py``).
+    """
     host_steps = plan.of(HOST_OWNER)
     first, last = ([s for s in host_steps if s.stage == stage] for stage in (Stage.HOST, Stage.HOST_REMOVE))
-    outcome = _transaction(machine, first, wanted, HOST_OWNER, progress, last)
+    outcome = _transaction(machine, first, wanted, (HOST_OWNER,), progress, last)
     if outcome.problems:
         return outcome
-    for owner in plan.owners:
-        outcome = _joined(outcome, _transaction(machine, plan.of(owner), wanted, owner, progress))
+    for owners in plan.transactions:
+        outcome = _joined(outcome, _transaction(machine, plan.of(*owners), wanted, owners, progress))
     if outcome.problems:
-        return _joined(outcome, _settle_host(machine, progress))
+        made = frozenset(step.change.key for step in host_steps if not isinstance(step.change, Update))
+        return _joined(outcome, _settle_host(machine, made, progress))
     return _joined(outcome, _forward(machine, last, progress))
 
 
@@ -76,20 +81,20 @@ def _transaction(
     machine: Machine,
     steps: Sequence[Step],
     wanted: State,
-    owner: str,
+    owners: Sequence[str],
     progress: Progress,
     later: Sequence[Step] = (),
 ) -> Outcome:
     """What can be undone, a second look, then what cannot; a failure before that point rolls back.
 
-    ``later``: the owner's steps that somebody else makes after these.
+    ``later``: the owners' steps that somebody else makes after these.
     """
     reversible = [step for step in steps if step.stage < Stage.STOP]
     final = [step for step in steps if step.stage >= Stage.STOP]
     if reversible:
         problems, attempted = machine.run(reversible, progress)
         if not problems:
-            problems = _verify(machine, reversible, (*final, *later), wanted, owner)
+            problems = _verify(machine, reversible, (*final, *later), wanted, owners)
         if problems:
             undone, more = machine.undo(reversible[:attempted])
             return Outcome((), undone, (*problems, *more))
@@ -109,7 +114,7 @@ def _forward(machine: Machine, steps: Sequence[Step], progress: Progress) -> Out
 
 
 def _verify(
-    machine: Machine, steps: Sequence[Step], pending: Sequence[Step], wanted: State, owner: str
+    machine: Machine, steps: Sequence[Step], pending: Sequence[Step], wanted: State, owners: Sequence[str]
 ) -> tuple[Problem, ...]:
     sandboxes = touched_sandboxes(steps)
     try:
@@ -119,18 +124,21 @@ def _verify(
     except OSError as error:
         # What nobody could look at is not known to be right, so it is rolled back too.
         return (Problem(f"cannot look at what was made: {error.strerror or error}"),)
-    return differences(now, wanted, steps, pending, owner, sandboxes)
+    return differences(now, wanted, steps, pending, owners, sandboxes)
 
 
-def _settle_host(machine: Machine, progress: Progress) -> Outcome:
-    """After a failure: leave of the host's part only what the stacks that stand still need."""
+def _settle_host(machine: Machine, made: frozenset[Key], progress: Progress) -> Outcome:
+    """After a failure: leave of what the plan ``made`` or removes of the host only what the stacks that stand need.
+
+    What stood before stays: what a stack lost in the failure may need it again.
+    """
     try:
         observation = machine.observe()
         plan, _ = make_plan(Scope(frozenset()), observation)
     except NetapplyError as error:
         return Outcome((), (), error.problems)
     # What it never had is the next run's to make.
-    steps = [step for step in plan.of(HOST_OWNER) if step.change.key in observation.state]
+    steps = [step for step in plan.of(HOST_OWNER) if step.change.key in observation.state and step.change.key in made]
     return _forward(machine, steps, progress)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 Pin = tuple[str, str, int]
 """Protocol (tcp, udp), host address, port."""
 
+_EVERY = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, never bound
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 # linux/in.h, linux/in6.h, asm-generic/socket.h; the socket module lacks the first two.
 _IP_FREEBIND = 15
@@ -31,25 +32,36 @@ class HeldPorts:
 
     def __init__(self) -> None:
         self._held: dict[str, dict[Pin, socket.socket]] = {}
+        self._awaited: set[tuple[str, Pin]] = set()
+        """Pins that another stack is about to give up: one plan hands them over, and the taker may come first."""
 
     def apply(self, stack_name: str, section: Any) -> list[dict[str, Any]]:
         """Hold exactly these pins for the stack; those that could not be bound, with ``errno`` and ``message``.
 
-        What is held already stays bound. Raises ValueError for a section of another form.
+        What is held already stays bound. What another stack holds is no failure: it is bound as soon as that lets go.
+        Raises ValueError for a section of another form.
         """
         wanted = {_pin(item) for item in section or []}
         held = self._held.setdefault(stack_name, {})
+        self._awaited = {(waiting, pin) for waiting, pin in self._awaited if waiting != stack_name}
         for pin in held.keys() - wanted:
             held.pop(pin).close()
-        failures = []
-        for pin in sorted(wanted - held.keys()):
-            try:
-                held[pin] = _bound(*pin)
-            except OSError as error:
-                failures.append(_failure(pin, error))
-        if not held:
-            del self._held[stack_name]
+        failures = [failure for pin in sorted(wanted - held.keys()) if (failure := self._hold(stack_name, pin))]
+        for waiting, pin in sorted(self._awaited):
+            self._hold(waiting, pin)
+        self._held = {name: pins for name, pins in self._held.items() if pins}
         return failures
+
+    def _hold(self, stack_name: str, pin: Pin) -> dict[str, Any] | None:
+        self._awaited.discard((stack_name, pin))
+        try:
+            self._held.setdefault(stack_name, {})[pin] = _bound(*pin)
+        except OSError as error:
+            others = (other for name, pins in self._held.items() if name != stack_name for other in pins)
+            if error.errno != errno.EADDRINUSE or not any(_meet(pin, other) for other in others):
+                return _failure(pin, error)
+            self._awaited.add((stack_name, pin))
+        return None
 
     def status(self) -> dict[str, list[list[Any]]]:
         """The pins held, by stack, sorted."""
@@ -69,6 +81,13 @@ def _pin(item: Any) -> Pin:
             return protocol, address, port
     message = f"not a pin: {item!r}"
     raise ValueError(message)
+
+
+def _meet(one: Pin, other: Pin) -> bool:
+    """Whether both cannot be bound at once."""
+    (protocol, address, port), (other_protocol, other_address, other_port) = one, other
+    same = (protocol, port, ":" in address) == (other_protocol, other_port, ":" in other_address)
+    return same and (address == other_address or not _EVERY.isdisjoint({address, other_address}))
 
 
 def _failure(pin: Pin, error: OSError) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 An accept in our table does not overrule a drop in another's. Where another's base chain would
 drop what we accepted, one rule of ours in it accepts the bit that we marked it with. On the
-forward hook, through which all goes that containers say to others, it stands at the head. On the
+forward hook, through which all goes that containers say to others, it stands at the head; once
+there it stays as long as a rule after it could drop anything. Rules that drop some of what is
+forwarded, where the rest passes, somebody wrote on purpose: they are only warned of. On the
 input hook, for what is opened to containers in host mode, it stands before the first rule that
 could drop any new connection: a ban of single sources that comes before stays in force.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -34,7 +36,8 @@ class Rule(NamedTuple):
 
     ``verdict`` is accept, drop, return, jump, goto or empty; ``conditional``: only some
     packets meet it; ``broad``: a new connection may meet it from wherever it comes, for only
-    interface, protocol, destination and port count. ``accepts_mark`` is the bit that a rule which
+    interface, protocol, destination and port count; ``came_by`` is the interface that it must have
+    come by, empty for any. ``accepts_mark`` is the bit that a rule which
     could be ours accepts, else 0; ``handle`` is nft's number of the rule.
     """
 
@@ -44,6 +47,7 @@ class Rule(NamedTuple):
     accepts_mark: int = 0
     handle: int = 0
     broad: bool = True
+    came_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,46 @@ class Table:
 def wanted_accepts(found: Sequence[Table], mark: int = MARK) -> tuple[HostAccept, ...]:
     """The rules of ours that our traffic needs in these tables, and that openings need, told apart by ``hook``."""
     return tuple(
-        HostAccept(table.engine, table.family, table.name, _place(table, name), mark, table.chains[name].hook)
-        for hook in HOOKS
-        for table, name in _dropping(found, hook)
-        if not table.owned and _comes_after_us(table.chains[name])
+        _accept(table, name, mark) for table, name in _all_dropping(found, mark) if _is_open_to_us(table, name)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """A chain in which no rule of ours helps: what it does not accept itself it drops, before us or in spite of us.
+
+    ``named`` are the interfaces that rules of its table speak of: what comes by one of them is taken for accepted.
+    """
+
+    chain: HostAccept
+    named: tuple[str, ...] = ()
+
+
+def barriers(found: Sequence[Table], mark: int = MARK) -> tuple[Barrier, ...]:
+    """The chains that drop our traffic, and that we can put no rule into that would help."""
+    return tuple(
+        Barrier(_accept(table, name, mark), _named(table))
+        for table, name in _all_dropping(found, mark)
+        if not _is_open_to_us(table, name)
+    )
+
+
+def _named(table: Table) -> tuple[str, ...]:
+    names = {rule.came_by for chain in table.chains.values() for rule in chain.rules if rule.verdict != "drop"}
+    return tuple(sorted(names - {""}))
+
+
+def _all_dropping(found: Sequence[Table], mark: int) -> Iterator[tuple[Table, str]]:
+    return (each for hook in HOOKS for each in _dropping(found, hook, mark))
+
+
+def _accept(table: Table, chain_name: str, mark: int) -> HostAccept:
+    hook = table.chains[chain_name].hook
+    return HostAccept(table.engine, table.family, table.name, _place(table, chain_name), mark, hook)
+
+
+def _is_open_to_us(table: Table, chain_name: str) -> bool:
+    return not table.owned and _comes_after_us(table.chains[chain_name])
 
 
 def observed_accepts(found: Sequence[Table], mark: int = MARK) -> tuple[HostAccept, ...]:
@@ -93,6 +132,51 @@ def observed_accepts(found: Sequence[Table], mark: int = MARK) -> tuple[HostAcce
     )
 
 
+class Sieve(NamedTuple):
+    """A chain that drops some of what is forwarded: ``table`` and ``chain`` in words; who came by ``came_by`` it may drop."""
+
+    where: str
+    came_by: frozenset[str]
+
+    def warning(self, inner: Collection[str]) -> Problem | None:
+        """None where it concerns only what comes by links that lead to no other machine, as a hypervisor's rules do."""
+        if all(any(_is_named(name, pattern) for name in inner) for pattern in self.came_by):
+            return None
+        hint = "netapply reach --probe tries one of them; netapply changes no rule of others"
+        message = f"{self.where} drops some of what is forwarded, published ports perhaps"
+        return Problem(message, None, hint, "warning")
+
+
+def _is_named(name: str, pattern: str) -> bool:
+    """iptables ends a pattern with +, nft with *."""
+    return name.startswith(pattern[:-1]) if pattern.endswith(("+", "*")) else name == pattern
+
+
+def sieves(found: Sequence[Table], mark: int = MARK) -> tuple[Sieve, ...]:
+    """The base chains on the forward hook that let pass what no rule drops, and have rules that drop by more than a source."""
+    decided = {(table.engine, table.family, table.name, name) for table, name in _dropping(found, FORWARD, mark)}
+    return tuple(
+        Sieve(f"chain {name} of the host's table {table.family} {table.name}", came_by)
+        for table in found
+        for name, chain in table.chains.items()
+        if chain.priority is not None and chain.hook == FORWARD
+        if (table.engine, table.family, table.name, name) not in decided
+        if (came_by := frozenset(_dropped_from(table, name, "", frozenset())))
+    )
+
+
+def _dropped_from(table: Table, chain_name: str, came_by: str, seen: frozenset[str]) -> Iterator[str]:
+    """By which interfaces it must come what the chain drops whoever sent it; empty is any."""
+    for rule in table.chains.get(chain_name, Chain()).rules:
+        by = rule.came_by or came_by
+        if not rule.broad:
+            continue
+        if rule.verdict == "drop":
+            yield by
+        elif rule.verdict in CALLS and rule.target not in seen:
+            yield from _dropped_from(table, rule.target, by, seen | {chain_name})
+
+
 def warnings(found: Sequence[Table], hook: str = FORWARD) -> tuple[Problem, ...]:
     """What drops our traffic on that hook and cannot be helped by a rule of ours, with what to run."""
     traffic, advice = {
@@ -100,7 +184,7 @@ def warnings(found: Sequence[Table], hook: str = FORWARD) -> tuple[Problem, ...]
         INPUT: ("traffic to opened ports", "open the ports in it"),
     }[hook]
     problems = []
-    for table, name in _dropping(found, hook):
+    for table, name in _dropping(found, hook, MARK):
         where = f"chain {name} of the host's table {table.family} {table.name}"
         if table.owned:
             message = f"{where} drops {traffic} and refuses a rule of ours"
@@ -141,15 +225,26 @@ def _advice(table: Table, hook: str) -> str:
     return f"its owner must accept packets with the mark {MARK:#x}/{MARK:#x}"
 
 
-def _dropping(found: Sequence[Table], hook: str) -> Iterator[tuple[Table, str]]:
+def _dropping(found: Sequence[Table], hook: str, mark: int) -> Iterator[tuple[Table, str]]:
     """The base chains on that hook at whose end a packet of ours would be dropped, on input also on the way there."""
     for table in found:
         for name, chain in table.chains.items():
             if chain.priority is None or chain.hook != hook:
                 continue
             ends = (_fate(table, name, frozenset()) or chain.policy) == "drop"
-            if ends or (hook == INPUT and any(_could_drop(table, rule, broadly=True) for rule in chain.rules)):
+            if ends or (_drops_some(table, name) if hook == INPUT else _is_needed_still(table, name, mark)):
                 yield table, name
+
+
+def _drops_some(table: Table, chain_name: str) -> bool:
+    return any(_could_drop(table, rule, broadly=True) for rule in table.chains[chain_name].rules)
+
+
+def _is_needed_still(table: Table, chain_name: str, mark: int) -> bool:
+    """Whether our rule stands there, and saves our traffic from anything: taking it away would cut connections."""
+    place = table.chains.get(_place(table, chain_name), Chain())
+    stands = any(rule.accepts_mark == mark for rule in place.rules)
+    return stands and any(_could_drop(table, rule) for rule in table.chains[chain_name].rules)
 
 
 def _comes_after_us(chain: Chain) -> bool:

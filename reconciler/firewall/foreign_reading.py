@@ -102,7 +102,16 @@ def _rule(body: Mapping[str, Any]) -> Rule:
     # iptables keeps its comments where nft does not show them.
     could_be_ours = verdict == "accept" and len(conditions) == 1 and body.get("comment", COMMENT) == COMMENT
     mark = _matched_mark(conditions[0].get("match", {})) if could_be_ours else 0
-    return Rule(verdict, target, bool(conditions), mark, body.get("handle", 0), all(map(_is_broad, conditions)))
+    came_by = next(filter(None, map(_came_by, conditions)), "")
+    broad = all(map(_is_broad, conditions))
+    return Rule(verdict, target, bool(conditions), mark, body.get("handle", 0), broad, came_by)
+
+
+def _came_by(condition: Mapping[str, Any]) -> str:
+    match condition:
+        case {"match": {"op": "==", "left": {"meta": {"key": "iif" | "iifname"}}, "right": str(name)}}:
+            return name
+    return ""
 
 
 def _is_broad(condition: Mapping[str, Any]) -> bool:
@@ -167,7 +176,9 @@ def _legacy_rule(words: Sequence[str], chains: Mapping[str, str]) -> Rule:
             conditions.append(word)
     conditions = _without_comment(conditions)
     mark = _legacy_mark(conditions) if verdict == "accept" and comment == COMMENT else 0
-    return Rule(verdict, target, bool(conditions), mark, broad=_is_broad_legacy(conditions))
+    by = conditions.index("-i") if "-i" in conditions else 0
+    came_by = conditions[by + 1] if "-i" in conditions and conditions[by - 1 : by] != ["!"] else ""
+    return Rule(verdict, target, bool(conditions), mark, broad=_is_broad_legacy(conditions), came_by=came_by)
 
 
 def _is_broad_legacy(conditions: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from reconciler.firewall.nftables_elements import Element, elements, ranges, united
+from reconciler.firewall.nftables_elements import SHARED_SETS, Element, elements, ranges, shared
 from reconciler.firewall.nftables_layout import BASE_CHAINS, MAPS, PATH, RULES, SETS, chains, declarations, fixed
 from reconciler.firewall.nftables_masquerade import Ports, masquerade_chain, masquerade_rules
 from reconciler.firewall.opening import Opening
@@ -20,7 +20,7 @@ REBUILD = f"table {PATH}"
 class _Shared(NamedTuple):
     """What several policies may ask for together."""
 
-    opened: frozenset[Element] = frozenset()
+    elements: frozenset[Element] = frozenset()
     ranges: frozenset[Ports] = frozenset()
 
 
@@ -49,17 +49,17 @@ def transaction(changes: Sequence[Pair], base_present: bool, standing: Iterable[
     if fresh and (after or added):
         lines = [f"add table {PATH}", f"delete table {PATH}", fixed(mark).rstrip()]
     elif before and is_repair:
-        lines = [*_repair(before, mark), *(f"flush set {PATH} {name}" for name in ("opened", "opened4", "opened6"))]
+        lines = [*_repair(before, mark), *(f"flush set {PATH} {name}" for name in SHARED_SETS)]
         old = _Shared()
     if not fresh:
-        lines += [*_commands("delete", [*removed, *sorted(old.opened - new.opened)]), *_without_chains(gone)]
-    lines += [*_chains(new.ranges - old.ranges), *_commands("add", [*added, *sorted(new.opened - old.opened)])]
+        lines += [*_commands("delete", [*removed, *sorted(old.elements - new.elements)]), *_without_chains(gone)]
+    lines += [*_chains(new.ranges - old.ranges), *_commands("add", [*added, *sorted(new.elements - old.elements)])]
     return "\n".join([*lines, ""]) if lines else ""
 
 
 def is_shared(resource: Resource | None) -> bool:
-    """Whether others that stand decide what a change of it does: one port is opened, one range used by several."""
-    return isinstance(resource, Opening) or (isinstance(resource, NetworkPolicy) and bool(resource.masquerade_ports))
+    """Whether others that stand decide what a change of it does: several may open a port, use a range, have a subnet."""
+    return isinstance(resource, Opening | NetworkPolicy)
 
 
 def _shared(changes: Sequence[Pair], standing: Iterable[StackPolicy]) -> tuple[_Shared, _Shared]:
@@ -74,7 +74,7 @@ def _shared(changes: Sequence[Pair], standing: Iterable[StackPolicy]) -> tuple[_
 
 
 def _united(policies: Collection[StackPolicy]) -> _Shared:
-    return _Shared(united(policy for policy in policies if isinstance(policy, Opening)), ranges(policies))
+    return _Shared(shared(policies), ranges(policies))
 
 
 def _chains(added: Iterable[Ports]) -> list[str]:
@@ -124,6 +124,9 @@ def _repair(observed: FirewallBase, mark: int) -> list[str]:
         [stray for stray in observed.strays if stray.startswith(kinds)]
         for kinds in (("element ",), ("chain ",), ("set ", "map "))
     )
+    # Of a set that is flushed in the same transaction nothing can be deleted.
+    emptied = tuple(f"element {PATH} {name} " for name in SHARED_SETS)
+    stray_elements = [stray for stray in stray_elements if not stray.startswith(emptied)]
     return [
         *declarations(),
         *(f"add chain {PATH} {name}" for name in BASE_CHAINS),

@@ -138,8 +138,7 @@ def _networks(found: list[Element]) -> Iterable[NetworkPolicy]:
     for set_name, key, comment in index:
         if set_name.startswith("homes"):
             bridge, _, subnet = key.partition(" . ")
-            if (f"networks{set_name[-1]}", subnet, comment) in index:
-                subnets[bridge, comment].append(subnet)
+            subnets[bridge, comment].append(subnet)
         elif set_name == "trusted":
             interface, _, bridge = key.partition(" . ")
             trusted[bridge, comment].append(interface.strip('"'))

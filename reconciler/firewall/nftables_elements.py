@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from reconciler.errors import NetapplyError
@@ -18,11 +18,14 @@ from reconciler.firewall.nftables_layout import COMMENT_MAX, MODES
 from reconciler.firewall.nftables_masquerade import EVERY_PORT, Ports, masquerade_chain
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort, StackPolicy
-from reconciler.firewall.spans import OpenSpan, disjoint
+from reconciler.firewall.spans import OpenSpan, collapsed, disjoint
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 
 PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
 """Protocol numbers (IANA), since nft would look the names up in a file."""
+
+SHARED_SETS: Final = ("opened", "opened4", "opened6", "networks4", "networks6")
+"""The sets whose elements belong to no policy alone."""
 
 _LABEL = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _ADDRESS = re.compile(r"[0-9a-f:][0-9a-f:.]*(/[0-9]{1,3})?")
@@ -81,6 +84,19 @@ def united(openings: Iterable[Opening]) -> frozenset[Element]:
         Element(name, key, "", "")
         for span in disjoint(spans)
         for name, key in _opened("opened", "", (PROTOCOLS[span.protocol], span.first, span.last), span.sources)
+    )
+
+
+def shared(policies: Collection[StackPolicy]) -> frozenset[Element]:
+    """The elements that these policies ask for together, and that belong to none of them alone."""
+    return united(policy for policy in policies if isinstance(policy, Opening)) | _claimed(policies)
+
+
+def _claimed(policies: Iterable[StackPolicy]) -> frozenset[Element]:
+    """The subnets of these networks: one hands its subnet to another while both stand."""
+    found = {subnet for policy in policies if isinstance(policy, NetworkPolicy) for subnet in policy.subnets}
+    return frozenset(
+        Element(f"networks{6 if ':' in subnet else 4}", _subnet_text(subnet), "", "") for subnet in collapsed(found)
     )
 
 
@@ -171,7 +187,6 @@ def _of_network(network: NetworkPolicy) -> list[Element]:
     for subnet in network.subnets:
         family = 6 if ":" in subnet else 4
         address = _subnet_text(_checked(_ADDRESS, subnet, network))
-        found.append(Element(f"networks{family}", address, "", label))
         found.append(Element(f"homes{family}", f"{bridge} . {address}", "", label))
     found += _of_family(network, bridge, label, 4, (network.masquerade4, network.snat4, network.mode4))
     found += _of_family(network, bridge, label, 6, (network.masquerade6, network.snat6, network.mode6))

@@ -14,11 +14,10 @@ from typing import Any
 from reconciler.errors import NetapplyError
 from reconciler.firewall.nftables import REBUILD
 from reconciler.firewall.nftables_candidates import candidates
-from reconciler.firewall.nftables_elements import Element, elements, ranges, united
+from reconciler.firewall.nftables_elements import Element, elements, ranges, shared
 from reconciler.firewall.nftables_layout import PATH
 from reconciler.firewall.nftables_listing import Digests, Listing
 from reconciler.firewall.nftables_masquerade import masquerade_chain
-from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import FirewallBase, StackPolicy
 
 BACKEND = "nftables"
@@ -75,10 +74,10 @@ def _explained(found: list[Element]) -> tuple[list[StackPolicy], list[str], bool
         if expected <= actual:
             explained |= expected
             policies.append(policy)
-    shared = united(policy for policy in policies if isinstance(policy, Opening))
-    explained |= shared
+    together = shared(policies)
+    explained |= together
     strays = [_stray(element) for element in found if element not in explained]
-    return policies, strays, shared <= actual
+    return policies, strays, together <= actual
 
 
 def _stray(element: Element) -> str:

@@ -17,6 +17,9 @@ from reconciler.state import Key, Kind
 MARK = 0x02000000
 """The mark bit of traffic that we accepted, clear of the bits of netavark, CNI and Kubernetes."""
 
+UNSERVED = "::1"
+"""The address of the host at which no published port can be reached: the kernel drops what answers there."""
+
 
 @dataclass(frozen=True, slots=True)
 class FirewallBase(ByTransaction, PartOfHost):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from reconciler.errors import Problem
 from reconciler.firewall import foreign
 from reconciler.firewall.flows import ended_by
+from reconciler.firewall.foreign import Barrier, Sieve
 from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import FirewallBase, HostAccept
 from reconciler.firewall.switching import (
@@ -30,13 +31,16 @@ from reconciler.state import Resource
 class FirewallSight:
     """What a look at the firewall gives: policies of ours, rules that others' tables call for, and why which backend.
 
-    ``opening_warnings`` matter only where ports are opened to containers in host mode.
+    ``opening_warnings`` matter only where ports are opened to containers in host mode. ``barriers`` are chains of
+    others where no rule of ours helps, ``sieves`` those that drop some of what is forwarded.
     """
 
     resources: tuple[Resource, ...]
     wanted_accepts: tuple[HostAccept, ...] = ()
     warnings: tuple[Problem, ...] = ()
     opening_warnings: tuple[Problem, ...] = ()
+    barriers: tuple[Barrier, ...] = ()
+    sieves: tuple[Sieve, ...] = ()
     backend: str = "nftables"
     reason: str = ""
 
@@ -114,7 +118,8 @@ class Firewall:
         resources = (*combined(look.chosen, look.other), *foreign.observed_accepts(others))
         wanted, warnings = foreign.wanted_accepts(others), foreign.warnings(others)
         opening_warnings = foreign.warnings(others, foreign.INPUT)
-        return FirewallSight(resources, wanted, warnings, opening_warnings, look.backend, look.reason)
+        barriers, sieves = foreign.barriers(others), foreign.sieves(others)
+        return FirewallSight(resources, wanted, warnings, opening_warnings, barriers, sieves, look.backend, look.reason)
 
     def observe_policies(self) -> tuple[Resource, ...]:
         """The policies only, and the rules in foreign tables."""

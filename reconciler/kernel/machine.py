@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.errors import NetapplyError, Problem
@@ -35,7 +36,7 @@ from reconciler.kernel.perform import Performer
 from reconciler.kernel.runtime import Workload
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import link_header, text
-from reconciler.observation import Facts, Listener, Observation, Runtime
+from reconciler.observation import Facts, Listener, Observation, Runtime, inner_links
 from reconciler.plan.change import Create, Delete
 from reconciler.plan.plan import Step
 from reconciler.resources.endpoint import Endpoint
@@ -85,10 +86,12 @@ class Machine:
         own_files = host_files.read(self.host)
         with namespaces.elsewhere():
             theirs = foreign_namespaces.look(self.host, attachable)
+        links = observe_sub_interfaces.links_of_others(found.links, found.names)
+        inner = inner_links(links)
         facts = Facts(
             host_id=self.host.host_id,
             interfaces=frozenset(found.names.values()),
-            links=observe_sub_interfaces.links_of_others(found.links, found.names),
+            links=links,
             taken_subnets=observe.subnets_of_others(found),
             addresses=observe.host_addresses(found),
             listeners=foreign_listeners(agent.pid if agent else None, ports),
@@ -98,7 +101,12 @@ class Machine:
             backend=firewall.backend,
             backend_reason=firewall.reason,
             wanted_accepts=firewall.wanted_accepts,
-            warnings=(*firewall.warnings, *container_files.obstructions(self.host)),
+            warnings=(
+                *firewall.warnings,
+                *filter(None, (sieve.warning(inner) for sieve in firewall.sieves)),
+                *container_files.obstructions(self.host),
+            ),
+            barriers=firewall.barriers,
             nameservers=own_files.nameservers,
             search=own_files.search,
             host_name=own_files.name,
@@ -148,6 +156,8 @@ class Machine:
             executor.run(steps)
         except NetapplyError as error:
             return error.problems, executor.attempted
+        except Exception as error:  # noqa: BLE001  # a fault of ours: what was begun must not stay half done
+            return (_own_fault(error),), executor.attempted
         finally:
             executor.performer.sockets.close()
         # A sandbox that is made anew, or joins another, goes here; the look that follows would not see its links.
@@ -192,6 +202,12 @@ class Machine:
             _wait_until_gone(route_socket, gone)
         finally:
             route_socket.close()
+
+
+def _own_fault(error: Exception) -> Problem:
+    hint = "this is a fault of netapply, please report it with these lines; what was begun is undone"
+    details = tuple("".join(traceback.format_tb(error.__traceback__)[-3:]).splitlines())
+    return Problem(f"{type(error).__name__}: {error}", hint=hint, details=details)
 
 
 def _with_a_name(resources: Sequence[Resource]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.kernel import foreign_namespaces, joiners, namespaces, netlink, observe_sub_interfaces
 from reconciler.kernel.attachment_records import Record
+from reconciler.kernel.connected import ConnectedRoutes
 from reconciler.kernel.host import PINNED, Host, cookie
 from reconciler.kernel.observe_source_routes import source_routes
 from reconciler.naming import LINK_GROUP, ROUTE_PROTOCOL, Label, parse_label
@@ -55,6 +56,7 @@ def look(route_socket: netlink.RouteSocket) -> HostLinks:
 
 def bridges(host: HostLinks) -> Iterator[Resource]:
     """The bridges of ours, with their addresses."""
+    connected = ConnectedRoutes(host.routes, {link.link_index: link.up for link in host.links})
     for link in host.links:
         label = parse_label(link.alias) if link.group == LINK_GROUP and link.kind == "bridge" else None
         if not label or label.kind != "bridge":
@@ -75,7 +77,8 @@ def bridges(host: HostLinks) -> Iterator[Resource]:
         )
         for address in host.addresses:
             if address.link_index == link.link_index and address.scope != c.RT_SCOPE_LINK:
-                yield Address(label.stack, network, "", link.name, address.address)
+                routed = connected.leads_to(link.link_index, address.address)
+                yield Address(label.stack, network, "", link.name, address.address, routed=routed)
 
 
 def pinned(host: Host) -> Iterator[tuple[str, str]]:
@@ -205,7 +208,9 @@ def _contents(
     owner, namespace = sandbox.owner, sandbox.container
     resources: list[Resource] = [sandbox]
     ours = {}
+    is_up = {}
     for link in links:
+        is_up[link.link_index] = link.up
         if link.group == LINK_GROUP and link.kind == "veth":
             ours[link.link_index] = link.name
             resources.append(_endpoint(found, owner, namespace, link))
@@ -213,10 +218,11 @@ def _contents(
             ours[link.link_index] = link.name
             resources.append(observe_sub_interfaces.inside(found.names, owner, namespace, link))
     if ours:
-        resources.extend(_inner_addresses(owner, namespace, ours, inside))
         # Where IPv6 is off there are no routes of it, and not asking saves a tenth of the look.
         family = 0 if ipv6 else c.AF_INET
-        resources.extend(_inner_routes(owner, namespace, ours, netlink.routes(inside, family, c.RT_TABLE_MAIN)))
+        routes = netlink.routes(inside, family, c.RT_TABLE_MAIN)
+        resources.extend(_inner_addresses(owner, namespace, ours, inside, ConnectedRoutes(routes, is_up)))
+        resources.extend(_inner_routes(owner, namespace, ours, routes))
     if any(isinstance(resource, SubInterface) for resource in resources):
         own = [resource.address for resource in resources if isinstance(resource, Address)]
         resources.extend(source_routes(owner, namespace, ours, own, inside))
@@ -224,11 +230,13 @@ def _contents(
 
 
 def _inner_addresses(
-    owner: str, namespace: str, ours: dict[int, str], inside: netlink.RouteSocket
+    owner: str, namespace: str, ours: dict[int, str], inside: netlink.RouteSocket, connected: ConnectedRoutes
 ) -> Iterator[Address]:
     for address in netlink.addresses(inside):
-        if address.link_index in ours and address.scope != c.RT_SCOPE_LINK:
-            yield Address(owner, namespace, namespace, ours[address.link_index], address.address)
+        index = address.link_index
+        if index in ours and address.scope != c.RT_SCOPE_LINK:
+            routed = connected.leads_to(index, address.address)
+            yield Address(owner, namespace, namespace, ours[index], address.address, routed=routed)
 
 
 def _inner_routes(owner: str, namespace: str, ours: dict[int, str], routes: Iterable[RouteRecord]) -> Iterator[Route]:
@@ -268,6 +276,7 @@ def _endpoint(found: HostLinks, owner: str, namespace: str, link: LinkRecord) ->
         origin=label.origin,
         mtu=min(link.mtu, host_end.mtu),
         hairpin=host_end.hairpin,
+        port_altered=host_end.port_altered,
         up=link.up,
         host_up=host_end.up,
     )

@@ -6,7 +6,7 @@ Only what netapply compares is taken out of each message; pyroute2 is its oracle
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
@@ -50,6 +50,7 @@ class LinkRecord(NamedTuple):
     peer_index: int
     peer_netnsid: int
     hairpin: bool
+    port_altered: bool
     nf_call: bool
     route_localnet: bool
     ipv6: bool
@@ -139,7 +140,7 @@ def link(data: bytes, start: int, end: int) -> LinkRecord:
             found[kind] = (offset + 4, offset + length)
         offset += (length + 3) & ~3
     get = found.get
-    kind_name, hairpin, nf_call = _link_info(data, get(c.IFLA_LINKINFO))
+    kind_name, hairpin, port_altered, nf_call = _link_info(data, get(c.IFLA_LINKINFO))
     route_localnet, ipv6 = _families(data, get(c.IFLA_AF_SPEC))
     mode, mode_flags = _mode(data, kind_name, get(c.IFLA_LINKINFO))
     mac_span = get(c.IFLA_ADDRESS)
@@ -157,6 +158,7 @@ def link(data: bytes, start: int, end: int) -> LinkRecord:
         _u32(data, get(c.IFLA_LINK)),
         _u32(data, netnsid) if netnsid else -1,
         hairpin,
+        port_altered,
         nf_call,
         route_localnet,
         ipv6,
@@ -178,21 +180,27 @@ def _mode(data: bytes, kind: str, span: tuple[int, int] | None) -> tuple[int, in
     return _u16(data, found.get(c.IFLA_VLAN_ID)), 0
 
 
-def _link_info(data: bytes, span: tuple[int, int] | None) -> tuple[str, bool, bool]:
+def _link_info(data: bytes, span: tuple[int, int] | None) -> tuple[str, bool, bool, bool]:
     if span is None:
-        return "", False, False
+        return "", False, False, False
     info = attributes(data, *span)
     kind = _text(data, info.get(c.IFLA_INFO_KIND))
-    hairpin = nf_call = False
+    hairpin = port_altered = nf_call = False
     slave = info.get(c.IFLA_INFO_SLAVE_DATA)
     if slave and _text(data, info.get(c.IFLA_INFO_SLAVE_KIND)) == "bridge":
-        mode = attributes(data, *slave).get(c.IFLA_BRPORT_MODE)
-        hairpin = bool(mode and data[mode[0]])
+        hairpin, port_altered = port_settings(data, attributes(data, *slave))
     own = info.get(c.IFLA_INFO_DATA)
     if own and kind == "bridge":
         call = attributes(data, *own).get(c.IFLA_BR_NF_CALL_IPTABLES)
         nf_call = bool(call and data[call[0]])
-    return kind, hairpin, nf_call
+    return kind, hairpin, port_altered, nf_call
+
+
+def port_settings(data: bytes, found: Mapping[int, tuple[int, int]]) -> tuple[bool, bool]:
+    """Of a bridge's port: whether it is a hairpin, and whether others changed how it switches frames."""
+    mode = found.get(c.IFLA_BRPORT_MODE)
+    altered = any(data[span[0]] != usual for kind, usual in c.USUAL_PORT.items() if (span := found.get(kind)))
+    return bool(mode and data[mode[0]]), altered
 
 
 def _families(data: bytes, span: tuple[int, int] | None) -> tuple[bool, bool]:

@@ -15,7 +15,7 @@ from typing import Any
 from reconciler.errors import Source
 from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.opening import Opening
-from reconciler.firewall.policy import NetworkPolicy, PublishedPort
+from reconciler.firewall.policy import UNSERVED, NetworkPolicy, PublishedPort
 from reconciler.firewall.translation import FloatingPolicy
 from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
@@ -129,6 +129,8 @@ def _published(ports: Iterable[PublishedPort]) -> Iterator[Exposed]:
     """Ports; one that is published on all addresses of both families alike is one way."""
     everywhere: dict[tuple[str, str, int, int], dict[str, PublishedPort]] = {}
     for port in ports:
+        if port.host_address == UNSERVED:
+            continue
         if not port.routed and port.host_address in {_ALL4, _ALL6}:
             place = (port.container, port.protocol, port.host_port, port.target_port)
             everywhere.setdefault(place, {})[port.host_address] = port
@@ -183,6 +185,9 @@ def _allowed(allow: AllowPolicy, bridges: Mapping[str, Bridge]) -> Exposed:
 
 
 def _on_bridge(link: Endpoint, policies: Mapping[str, NetworkPolicy]) -> Iterator[Exposed]:
+    if not (link.interface and link.host_interface and link.bridge):
+        # A half that was found alone, or a pair that is on no bridge, leads nowhere.
+        return
     policy = policies.get(link.bridge)
     if policy is None or policy.icc:
         yield Exposed(link.container, EVERY_PORT, "", f"members of network {link.network_name}", link.source)

@@ -9,6 +9,8 @@ from enum import IntEnum
 
 from reconciler.errors import Problem
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update, worst
+from reconciler.plan.handover import entangled
+from reconciler.resources.agent import HeldPorts
 from reconciler.resources.source_route import SourceRoute
 from reconciler.state import HOST_OWNER, Key, Kind, State
 
@@ -88,13 +90,29 @@ class Plan:
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """The stacks that change, without the host: who makes what another one needs comes first, else by name."""
+        """The stacks that change, without the host, in the order of their transactions."""
+        return tuple(owner for owners in self.transactions for owner in owners)
+
+    @property
+    def transactions(self) -> tuple[tuple[str, ...], ...]:
+        """The stacks that change, without the host: those that hand something to each other are one transaction.
+
+        Who makes what another one needs comes first, else by name.
+        """
         owners = {owner_of(step.change) for step in self.steps} - {HOST_OWNER}
-        needs = self._needs_between(owners) if len(owners) > 1 else {}
-        ordered: list[str] = []
+        if len(owners) < 2:  # noqa: PLR2004  # one alone has nobody to hand anything to
+            return tuple((owner,) for owner in owners)
+        heads = entangled(self.changes)
+        members: dict[str, list[str]] = {}
         for owner in sorted(owners):
-            _add_after_needs(owner, needs, set(), ordered)
-        return tuple(ordered)
+            members.setdefault(heads.get(owner, owner), []).append(owner)
+        needs: dict[str, set[str]] = {}
+        for owner, found in self._needs_between(owners).items():
+            needs.setdefault(heads.get(owner, owner), set()).update(heads.get(each, each) for each in found)
+        ordered: list[str] = []
+        for head in sorted(members):
+            _add_after_needs(head, needs, set(), ordered)
+        return tuple(tuple(members[head]) for head in ordered)
 
     def _needs_between(self, owners: set[str]) -> dict[str, set[str]]:
         """By stack, those that make what it needs: a network that it joins."""
@@ -106,9 +124,9 @@ class Plan:
                 needs[resource.owner].update(makers[need] for need in resource.needs() if need in makers)
         return {owner: (found & owners) - {owner} for owner, found in needs.items()}
 
-    def of(self, owner: str) -> tuple[Step, ...]:
-        """The steps of one owner, in order."""
-        return tuple(step for step in self.steps if owner_of(step.change) == owner)
+    def of(self, *owners: str) -> tuple[Step, ...]:
+        """The steps of these owners, in order."""
+        return tuple(step for step in self.steps if owner_of(step.change) in owners)
 
     @property
     def summary(self) -> dict[str, int]:
@@ -165,6 +183,8 @@ def _stage(change: Change, recreated: set[Key], observed: State, desired: State)
         return Stage.HOST if change.key in recreated else Stage.HOST_REMOVE
     if change.key in recreated or not recreated.isdisjoint(change.before.needs()):
         return Stage.PUBLISH if kind is Kind.PORT else Stage.CLEAR
+    if isinstance(change.before, HeldPorts):
+        return Stage.HOLD  # before another stack of the transaction takes them
     if kind is Kind.AGENT and change.before.sandbox:
         return Stage.SILENCE  # what the agent has open in a namespace would keep it; of all sandboxes in one go
     if kind is Kind.LINK and not change.before.sandbox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from reconciler.errors import Problem
 from reconciler.plan.change import Create, Delete
@@ -22,15 +22,15 @@ def differences(
     wanted: State,
     steps: Sequence[Step],
     pending: Sequence[Step],
-    owner: str,
+    owners: Collection[str],
     sandboxes: frozenset[str],
 ) -> tuple[Problem, ...]:
-    """What of ``owner`` still differs, where ``pending`` deletes have not happened yet.
+    """What of ``owners`` still differs, where ``pending`` deletes have not happened yet.
 
     ``now`` is a look at the host that entered ``sandboxes`` only.
     """
-    expected = wanted.where(lambda r: r.owner == owner and _is_visible(r, sandboxes))
-    seen = now.where(lambda r: r.owner == owner and _is_visible(r, sandboxes) and not _passes_on(r, wanted))
+    expected = wanted.where(lambda r: r.owner in owners and _is_visible(r, sandboxes))
+    seen = now.where(lambda r: r.owner in owners and _is_visible(r, sandboxes) and not _passes_on(r, wanted))
     going = (s.change.before for s in pending if isinstance(s.change, Delete))
     # What goes anyway may have changed meanwhile: a command ends when it likes.
     waiting = State(seen.get(each.key) or each for each in going if _is_visible(each, sandboxes))

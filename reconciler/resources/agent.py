@@ -14,6 +14,9 @@ from reconciler.state import HOST_OWNER, Key, Kind
 AGENT_VERSION = 2
 """Counts up whenever an older agent could not serve a newer client: such an agent is replaced."""
 
+HELD_PROTOCOLS = frozenset({"tcp", "udp"})
+"""What the agent can hold with a socket; not every kernel has SCTP's."""
+
 AGENT_KEY = Key(Kind.AGENT, f"{HOST_OWNER}:agent")
 
 

@@ -12,6 +12,7 @@ from reconciler.errors import Source
 from reconciler.naming import LINK_GROUP, Label
 from reconciler.netlink import constants as c
 from reconciler.netlink.encode import attribute, link_header, mac, nest, text, u8, u32
+from reconciler.resources.endpoint import IPV6_LEAST_MTU
 from reconciler.resources.parts import PartOfNetwork
 from reconciler.state import Key, Kind
 
@@ -86,8 +87,12 @@ class Bridge(PartOfNetwork):
         if self.nf_call != before.nf_call:
             body = self._named() + nest(c.IFLA_LINKINFO, _KIND, self._calls())
             calls = (Netlink(HOST, c.RTM_NEWLINK, 0, body),)
-        ipv6 = self._ipv6() if self.ipv6 != before.ipv6 else ()
-        return (*calls, *ipv6, self._settings(up=self.up))
+        size: tuple[Action, ...] = ()
+        if self.mtu != before.mtu:
+            size = (Netlink(HOST, c.RTM_NEWLINK, 0, self._named() + u32(c.IFLA_MTU, self.mtu)),)
+        # Below IPv6's least the bridge has lost its settings of IPv6, and gets the default ones with the right size.
+        ipv6 = self._ipv6() if self.ipv6 != before.ipv6 or before.mtu < IPV6_LEAST_MTU else ()
+        return (*calls, *size, *ipv6, self._settings(up=self.up))
 
     def delete(self) -> tuple[Action, ...]:
         return (Netlink(HOST, c.RTM_DELLINK, 0, self._named(), tolerate=_GONE),)

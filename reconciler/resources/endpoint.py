@@ -40,12 +40,13 @@ class Endpoint(PartOfSandbox):
     origin: str
     mtu: int = 1500
     hairpin: bool = True
+    port_altered: bool = False
     up: bool = True
     host_up: bool = True
     bridge_link: Key | None = field(default=None, compare=False)
     source: Source | None = field(default=None, compare=False)
     live: ClassVar[frozenset[str]] = frozenset(
-        {"network_name", "bridge", "mac", "origin", "mtu", "hairpin", "up", "host_up"}
+        {"network_name", "bridge", "mac", "origin", "mtu", "hairpin", "port_altered", "up", "host_up"}
     )
 
     @property
@@ -79,6 +80,7 @@ class Endpoint(PartOfSandbox):
             "mac": self.mac,
             "mtu": self.mtu,
             "hairpin": self.hairpin,
+            "port_altered": self.port_altered,
             "up": self.up,
             "host_up": self.host_up,
         }
@@ -92,7 +94,10 @@ class Endpoint(PartOfSandbox):
     def update(self, before: Endpoint) -> tuple[Action, ...]:
         # In a message of its own: the kernel takes settings of a bridge's port only for what is a port already.
         actions: list[Action] = [self._attachment()] if self.bridge != before.bridge else []
-        actions.append(self._host_settings())
+        if self.mtu != before.mtu:
+            # First, and alone: below IPv6's least the link has no settings of IPv6, nor could they be given.
+            actions.append(Netlink(HOST, c.RTM_NEWLINK, 0, self._named() + u32(c.IFLA_MTU, self.mtu)))
+        actions.append(self._host_settings(mended=before.port_altered and not self.port_altered))
         if (self.mac, self.mtu, self.up) != (before.mac, before.mtu, before.up):
             header = link_header(c.IFF_UP if self.up else 0, c.IFF_UP)
             actions.append(self._inside(header, mac(c.IFLA_ADDRESS, self.mac), u32(c.IFLA_MTU, self.mtu)))
@@ -100,8 +105,7 @@ class Endpoint(PartOfSandbox):
 
     def delete(self) -> tuple[Action, ...]:
         if self.host_interface:
-            body = link_header() + text(c.IFLA_IFNAME, self.host_interface)
-            return (Netlink(HOST, c.RTM_DELLINK, 0, body, tolerate=_GONE),)
+            return (Netlink(HOST, c.RTM_DELLINK, 0, self._named(), tolerate=_GONE),)
         body = link_header() + text(c.IFLA_IFNAME, self.interface)
         return (Netlink(self.container, c.RTM_DELLINK, 0, body, tolerate=_GONE),)
 
@@ -136,14 +140,18 @@ class Endpoint(PartOfSandbox):
             peer_namespace=(len(body) - 4, self.container),
         )
 
+    def _named(self) -> bytes:
+        return link_header() + text(c.IFLA_IFNAME, self.host_interface)
+
     def _attachment(self) -> Netlink:
-        body = link_header() + text(c.IFLA_IFNAME, self.host_interface) + u32(c.IFLA_MASTER, 0)
+        body = self._named() + u32(c.IFLA_MASTER, 0)
         # No fixup leaves index 0: off any bridge, which is how a rollback may have found it.
         fixups = ((len(body) - 4, self.bridge),) if self.bridge else ()
         return Netlink(HOST, c.RTM_NEWLINK, 0, body, fixups=fixups)
 
-    def _host_settings(self) -> Netlink:
-        port = nest(c.IFLA_INFO_SLAVE_DATA, u8(c.IFLA_BRPORT_MODE, int(self.hairpin)))
+    def _host_settings(self, *, mended: bool = False) -> Netlink:
+        settings = {c.IFLA_BRPORT_MODE: int(self.hairpin), **(c.USUAL_PORT if mended else {})}
+        port = nest(c.IFLA_INFO_SLAVE_DATA, *(u8(kind, value) for kind, value in settings.items()))
         # Without a link-local address the host end starts no duplicate address detection.
         no_address = nest(c.AF_INET6, u8(c.IFLA_INET6_ADDR_GEN_MODE, c.ADDR_GEN_MODE_NONE))
         body = link_header(c.IFF_UP if self.host_up else 0, c.IFF_UP) + b"".join(
@@ -151,7 +159,7 @@ class Endpoint(PartOfSandbox):
                 text(c.IFLA_IFNAME, self.host_interface),
                 text(c.IFLA_IFALIAS, str(self.label)),
                 u32(c.IFLA_MTU, self.mtu),
-                nest(c.IFLA_AF_SPEC, no_address),
+                nest(c.IFLA_AF_SPEC, no_address) if self.mtu >= IPV6_LEAST_MTU else b"",
                 nest(c.IFLA_LINKINFO, _BRIDGE_PORT, port) if self.bridge else b"",
             )
         )
@@ -160,6 +168,9 @@ class Endpoint(PartOfSandbox):
     def _inside(self, header: bytes, *more: bytes) -> Netlink:
         return Netlink(self.container, c.RTM_NEWLINK, 0, header + text(c.IFLA_IFNAME, self.interface) + b"".join(more))
 
+
+IPV6_LEAST_MTU = 1280
+"""A link with less has no IPv6 (RFC 8200, section 5)."""
 
 _VETH = attribute(c.IFLA_INFO_KIND, b"veth\0")
 _BRIDGE_PORT = attribute(c.IFLA_INFO_SLAVE_KIND, b"bridge\0")

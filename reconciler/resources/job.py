@@ -13,6 +13,11 @@ from reconciler.resources.parts import PartOfContainer
 from reconciler.state import Key, Kind
 
 
+def job_key(container: str) -> Key:
+    """The key of the charge to remove ``stack/container``."""
+    return Key(Kind.AGENT, f"{container}:removal")
+
+
 @dataclass(frozen=True, slots=True)
 class Job(PartOfContainer):
     """The agent's charge to remove ``container`` (``stack/name``) when its command has ended."""
@@ -24,7 +29,7 @@ class Job(PartOfContainer):
 
     @property
     def key(self) -> Key:
-        return Key(Kind.AGENT, f"{self.container}:removal")
+        return job_key(self.container)
 
     def needs(self) -> tuple[Key, ...]:
         return (AGENT_KEY,)

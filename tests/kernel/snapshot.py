@@ -72,7 +72,9 @@ def _seen_from_inside() -> dict[str, tuple[str, ...]]:
         "routes": _objects("ip", "-4", "-j", "route", "show", "table", "all")
         + _objects("ip", "-6", "-j", "route", "show", "table", "all"),
         "rules": _objects("ip", "-4", "-j", "rule") + _objects("ip", "-6", "-j", "rule"),
-        "nftables": tuple(json.dumps(each) for each in _json("nft", "-s", "-j", "list", "ruleset")["nftables"][1:]),
+        "nftables": tuple(
+            json.dumps(_steady(each)) for each in _json("nft", "-s", "-j", "list", "ruleset")["nftables"][1:]
+        ),
         "iptables-legacy": tuple(_legacy("iptables-legacy-save") + _legacy("ip6tables-legacy-save")),
         "sysctls": tuple(_sysctls()),
     }
@@ -91,9 +93,10 @@ def _objects(*command: str) -> tuple[str, ...]:
 
 
 def _steady(value: Any) -> Any:
-    """The value without what changes by itself."""
+    """The value without what changes by itself, and the elements of a set in one order: they have none."""
     if isinstance(value, dict):
-        return {key: _steady(each) for key, each in value.items() if key not in _VOLATILE}
+        kept = {key: _steady(each) for key, each in value.items() if key not in _VOLATILE}
+        return kept | ({"elem": sorted(kept["elem"], key=json.dumps)} if isinstance(kept.get("elem"), list) else {})
     return [_steady(each) for each in value] if isinstance(value, list) else value
 
 

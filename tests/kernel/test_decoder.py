@@ -92,6 +92,7 @@ def test_links(full_host: Host) -> None:
             peer_index=oracle.get("link") or 0,
             peer_netnsid=-1 if oracle.get("link_netnsid") is None else oracle.get("link_netnsid"),
             hairpin=bool(_port(info, "IFLA_BRPORT_MODE")),
+            port_altered=_is_altered(info),
             nf_call=bool(_bridge(info, "IFLA_BR_NF_CALL_IPTABLES")),
             route_localnet=bool(inet["route_localnet"]),
             ipv6=bool(inet6) and not inet6.get_attr("IFLA_INET6_CONF")["disable_ipv6"],
@@ -103,6 +104,12 @@ def test_links(full_host: Host) -> None:
     assert (port.master_index, port.peer_index, port.hairpin) == (bridge.link_index, inside.link_index, True)
     assert (port.alias, port.group, port.mtu) == ("netapply:endpoint::shop:web:shop_front:", 28257, 1400)
     assert (inside.mac, inside.ipv6, inside.hairpin) == ("02:00:00:00:00:07", False, False)
+
+
+def _is_altered(info: Any) -> bool:
+    words = ("LEARNING", "UNICAST_FLOOD", "MCAST_FLOOD", "BCAST_FLOOD")
+    is_off = [_port(info, f"IFLA_BRPORT_{word}") == 0 for word in words]
+    return any(is_off) or bool(_port(info, "IFLA_BRPORT_ISOLATED"))
 
 
 def _port(info: Any, name: str) -> Any:

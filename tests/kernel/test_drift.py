@@ -151,6 +151,40 @@ CASES: dict[str, tuple[Drift, list[str]]] = {
     "veth down outside": (shell("ip link set VETH down"), ["update link shop/web:eth0"]),
     "hairpin off": (shell("ip link set VETH type bridge_slave hairpin off"), ["update link shop/web:eth0"]),
     "other MTU": (in_web("ip", "link", "set", "eth0", "mtu", "1300"), ["update link shop/web:eth0"]),
+    "MTU below IPv6's outside": (
+        # The bridge takes the least of its ports, and has no IPv6 with that.
+        shell("ip link set VETH mtu 576"),
+        ["create address shop/front:brfront fd30:1::1/64", f"update link {LINK}", "update link shop/front:brfront"],
+    ),
+    "MTU below IPv6's inside": (
+        in_web("ip", "link", "set", "eth0", "mtu", "576"),
+        ["create address shop/web:eth0 fd30:1::10/64", "create route shop/web:::/0", "update link shop/web:eth0"],
+    ),
+    "port isolated": (shell("ip link set VETH type bridge_slave isolated on"), ["update link shop/web:eth0"]),
+    "port that neither learns nor floods": (
+        shell("ip link set VETH type bridge_slave learning off flood off mcast_flood off"),
+        ["update link shop/web:eth0"],
+    ),
+    "subnet's route deleted": (
+        in_web("ip", "route", "delete", "172.30.1.0/24", "dev", "eth0"),
+        ["update address shop/web:eth0 172.30.1.10/24"],
+    ),
+    "subnet's IPv6 route deleted": (
+        in_web("ip", "-6", "route", "delete", "fd30:1::/64", "dev", "eth0"),
+        ["update address shop/web:eth0 fd30:1::10/64"],
+    ),
+    "bridge's route deleted": (
+        on_host("ip", "route", "delete", "172.30.1.0/24", "dev", "brfront"),
+        ["update address shop/front:brfront 172.30.1.1/24"],
+    ),
+    "bridge's MTU below IPv6's": (
+        on_host("ip", "link", "set", "brfront", "mtu", "576"),
+        ["create address shop/front:brfront fd30:1::1/64", "update link shop/front:brfront"],
+    ),
+    "IPv4 bridge's MTU below IPv6's": (
+        on_host("ip", "link", "set", "brcalm", "mtu", "576"),
+        ["update link shop/calm:brcalm"],
+    ),
     "bridge down": (
         # The kernel takes its IPv6 addresses away with it.
         on_host("ip", "link", "set", "brfront", "down"),

@@ -6,6 +6,8 @@ import socket
 from contextlib import ExitStack
 from itertools import product
 
+import pytest
+
 from reconciler.firewall.policy import PublishedPort
 from tests.kernel.lab import Host
 from tests.property.test_port_claims import meet
@@ -42,3 +44,15 @@ def test_the_model_of_port_claims_is_the_kernel_s(host: Host) -> None:
     found = host.inside(lambda: [_both_can_be_bound(*pair) for pair in pairs])
     assert found == [not meet(*pair) for pair in pairs]
     assert {True, False} == set(found)
+
+
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_ports_of_sctp_are_published_and_not_held(host: Host, backend: str) -> None:
+    host.write("stack.yaml", "name: shop\nservices: {web: {ports: ['7014:80/sctp', '7014:80/udp']}}\n")
+    said = host.netapply("--firewall", backend, "up", "stack.yaml").stdout
+    assert "+ shop/web: publish 7014/sctp -> web:80, any source" in said
+    assert host.plan("stack.yaml") == []
+    host.write("stack.yaml", "name: shop\nservices: {web: {ports: ['7015:80/sctp']}}\n")
+    host.netapply("up", "stack.yaml")
+    assert host.plan("stack.yaml") == []
+    assert "80/sctp -> 0.0.0.0:7015" in host.netapply("port", "web").stdout

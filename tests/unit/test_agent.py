@@ -115,6 +115,26 @@ def test_a_change_keeps_the_sockets_that_stay(ports: HeldPorts) -> None:
     assert not binds("127.0.0.1", third)
 
 
+def test_a_port_goes_from_one_stack_to_another_whichever_is_told_first(ports: HeldPorts) -> None:
+    port = free_port()
+    ports.apply("giver", [["tcp", "0.0.0.0", port]])
+    assert ports.apply("taker", [["tcp", "127.0.0.1", port]]) == []
+    assert ports.status() == {"giver": [["tcp", "0.0.0.0", port]]}
+    assert ports.apply("giver", []) == []
+    assert ports.status() == {"taker": [["tcp", "127.0.0.1", port]]}
+    assert not binds("127.0.0.1", port)
+
+
+def test_what_is_no_longer_wanted_is_not_waited_for(ports: HeldPorts) -> None:
+    port = free_port()
+    ports.apply("giver", [["tcp", "127.0.0.1", port]])
+    ports.apply("taker", [["tcp", "127.0.0.1", port]])
+    ports.apply("taker", [])
+    ports.apply("giver", [])
+    assert ports.status() == {}
+    assert binds("127.0.0.1", port)
+
+
 @pytest.mark.parametrize("item", [["sctp", "::", 1], ["tcp", "::", 0], ["tcp", "::", 65536], ["tcp", 1, 1], "x", []])
 def test_what_is_no_pin_is_refused(ports: HeldPorts, item: Any) -> None:
     with pytest.raises(ValueError, match="not a pin"):
@@ -231,6 +251,17 @@ def test_a_signal_ends_the_wait(loop: Loop) -> None:
     finally:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGUSR1, previous)
+
+
+def test_a_stop_that_was_asked_for_before_counts_once(loop: Loop) -> None:
+    seen: list[int] = []
+    loop.call_later(0, lambda: seen.append(1))
+    loop.call_later(0.01, loop.stop)
+    loop.stop()
+    loop.run()
+    assert seen == []
+    loop.run()
+    assert seen == [1]
 
 
 def test_a_socket_that_an_earlier_callback_forgot_is_not_called(loop: Loop) -> None:

@@ -192,6 +192,16 @@ def _families(link: Link, part: Request) -> None:
     link.unknown += [f"settings of address family {family}" for family in families]
 
 
+_PORT_WORDS = {
+    c.IFLA_BRPORT_MODE: "hairpin",
+    c.IFLA_BRPORT_LEARNING: "learning",
+    c.IFLA_BRPORT_UNICAST_FLOOD: "flood",
+    c.IFLA_BRPORT_MCAST_FLOOD: "mcast_flood",
+    c.IFLA_BRPORT_BCAST_FLOOD: "bcast_flood",
+    c.IFLA_BRPORT_ISOLATED: "isolated",
+}
+
+
 def _information(link: Link, part: Request) -> None:
     parts = part.parts()
     link.kind = parts[c.IFLA_INFO_KIND].text if c.IFLA_INFO_KIND in parts else ""
@@ -205,8 +215,8 @@ def _information(link: Link, part: Request) -> None:
     port = parts.get(c.IFLA_INFO_SLAVE_DATA)
     if port:
         for number, value in port.parts().items():
-            if number == c.IFLA_BRPORT_MODE:
-                link.port += ["hairpin", _ON[bool(value.number)]]
+            if number in _PORT_WORDS:
+                link.port += [_PORT_WORDS[number], _ON[bool(value.number)]]
             else:
                 link.unknown.append(f"attribute {number} of a bridge's port")
 

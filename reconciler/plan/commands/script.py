@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from reconciler import actions as a
@@ -11,7 +11,7 @@ from reconciler.plan.commands.actions import ActionLines
 from reconciler.plan.commands.firewall import FirewallLines
 from reconciler.plan.commands.place import Place
 from reconciler.plan.commands.words import remark
-from reconciler.plan.plan import Plan, Stage, Step
+from reconciler.plan.plan import Plan, Stage, Step, owner_of
 from reconciler.plan.text import SIGNS
 from reconciler.state import HOST_OWNER, State
 
@@ -28,7 +28,7 @@ def render(plan: Plan, observed: State, place: Place) -> str:
     firewall = FirewallLines.on(plan.firewall[0] or "nftables", observed)
     blocks = [
         "\n".join([*(remark(_title(step.change)) for step in steps), *_lines(steps, firewall, place)])
-        for steps in _together(in_order(plan))
+        for steps in _together(plan)
     ]
     return "\n\n".join([*blocks, ""]).rstrip("\n") + "\n"
 
@@ -37,24 +37,25 @@ def in_order(plan: Plan) -> Iterator[Step]:
     """The steps as they are made: the host's own part, each stack, then what no stack needs any more."""
     host = plan.of(HOST_OWNER)
     yield from (step for step in host if step.stage == Stage.HOST)
-    for owner in plan.owners:
-        yield from plan.of(owner)
+    for owners in plan.transactions:
+        yield from plan.of(*owners)
     yield from (step for step in host if step.stage != Stage.HOST)
 
 
-def _together(steps: Iterator[Step]) -> Iterator[list[Step]]:
+def _together(plan: Plan) -> Iterator[list[Step]]:
     """Steps one by one, but those together that are one transaction of the firewall."""
-    for (_, _, is_firewall), group in groupby(steps, key=_sort):
+    heads = {owner: owners[0] for owners in plan.transactions for owner in owners}
+    for (_, _, is_firewall), group in groupby(in_order(plan), key=lambda step: _sort(step, heads)):
         if is_firewall:
             yield list(group)
         else:
             yield from ([step] for step in group)
 
 
-def _sort(step: Step) -> tuple[str, Stage, bool]:
+def _sort(step: Step, heads: Mapping[str, str]) -> tuple[str, Stage, bool]:
     change = step.change
-    owner = (change.before if isinstance(change, Delete) else change.after).owner
-    return owner, step.stage, any(isinstance(action, a.Firewall) for action in actions_of(change))
+    owner = owner_of(change)
+    return heads.get(owner, owner), step.stage, any(isinstance(action, a.Firewall) for action in actions_of(change))
 
 
 def _lines(steps: Sequence[Step], firewall: FirewallLines, place: Place) -> Iterator[str]:

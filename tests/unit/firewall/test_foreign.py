@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.firewall.foreign import Table, observed_accepts, place_of, wanted_accepts, warnings
+from reconciler.firewall.foreign import Table, barriers, observed_accepts, place_of, sieves, wanted_accepts, warnings
 from reconciler.firewall.foreign_reading import legacy_table, tables
 from reconciler.firewall.policy import MARK, HostAccept
 
@@ -37,6 +37,12 @@ def table(
     return tables({"nftables": listed})
 
 
+DPORT: dict[str, object] = {
+    "match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}
+}
+SOURCE: dict[str, object] = {
+    "match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.9"}
+}
 FORWARD = HostAccept("iptables-nft", "ip", "filter", "FORWARD")
 USER = HostAccept("iptables-nft", "ip", "filter", "DOCKER-USER")
 DROP: dict[str, object] = {"drop": None}
@@ -233,3 +239,42 @@ def test_what_could_drop_anybody(condition: dict[str, object], *, wanted: bool) 
     ]
     found = tables({"nftables": listed})
     assert bool(wanted_accepts(found)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("rules", "inner", "warned"),
+    [
+        ([], set(), False),
+        ([[SOME, DROP]], set(), True),
+        ([[SOME, DROP]], {"eth0"}, False),
+        ([[SOME, DROP], [DPORT, DROP]], {"eth0"}, True),
+        ([[SOME, ACCEPT], [SOURCE, DROP]], set(), False),
+        ([[SOME, jump("more")]], set(), True),
+        ([[SOME, jump("more")]], {"eth0"}, False),
+    ],
+)
+def test_rules_that_drop_some_of_what_is_forwarded_are_warned_of(
+    rules: list[list[dict[str, object]]], inner: set[str], warned: bool
+) -> None:
+    found = table({"FORWARD": rules, "more": [[DPORT, DROP]]})
+    assert wanted_accepts(found) == ()
+    assert [bool(sieve.warning(inner)) for sieve in sieves(found)].count(True) == warned
+
+
+@pytest.mark.parametrize(("line", "warned"), [("-i eth0", 1), ("! -i eth0", 1), ("-s 10.0.0.0/8", 0), ("-i virbr+", 0)])
+def test_legacy_rules_that_drop_some(line: str, warned: int) -> None:
+    (sieve, *more) = sieves([legacy_table("ip", f"-P FORWARD ACCEPT\n-A FORWARD {line} -j DROP\n")]) or [None]
+    assert not more
+    assert bool(sieve and sieve.warning({"virbr0"})) == bool(warned)
+
+
+def test_our_rule_stays_while_a_rule_after_it_could_drop() -> None:
+    """The policy that called for it is accept by now; to take it away would cut what it saves."""
+    assert wanted_accepts(table({"FORWARD": [OURS, [SOURCE, DROP]]})) == (FORWARD,)
+    assert wanted_accepts(table({"FORWARD": [OURS]})) == ()
+
+
+def test_where_no_rule_of_ours_helps() -> None:
+    early, owned = table({"c": []}, policy="drop", priority=-10), table({"c": []}, policy="drop", flags=["owner"])
+    assert [(wanted_accepts(found), len(barriers(found))) for found in (early, owned)] == [((), 1), ((), 1)]
+    assert barriers(table({"FORWARD": []}, policy="drop")) == ()

@@ -42,7 +42,7 @@ def test_all_removals_come_before_all_additions() -> None:
 
 
 def test_only_what_differs_is_written() -> None:
-    assert transaction([(NETWORK, replace(NETWORK, icc=False))], base_present=True) == (
+    assert transaction([(NETWORK, replace(NETWORK, icc=False))], base_present=True, standing=[NETWORK]) == (
         f'add element {PATH} apart {{ "br0" comment "shop/front" }}\n'
     )
 

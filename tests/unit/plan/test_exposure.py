@@ -38,7 +38,8 @@ MEMBERS = "from members of network shop_front: every port of shop/web"
             [replace(PORT, host_address="127.0.0.1")],
             ["from this host only: 8080/tcp on 127.0.0.1 -> 80/tcp of shop/web"],
         ),
-        ([replace(PORT6, host_address="::1")], ["from this host only: 8080/tcp on ::1 -> 80/tcp of shop/web"]),
+        # The kernel drops the answers of what is reached there.
+        ([replace(PORT6, host_address="::1")], []),
         ([replace(PORT, host_address="192.0.2.1")], ["from any machine: 8080/tcp on 192.0.2.1 -> 80/tcp of shop/web"]),
         (
             [replace(PORT, sources=("10.0.0.0/8", "192.0.2.0/24"))],
@@ -63,6 +64,10 @@ MEMBERS = "from members of network shop_front: every port of shop/web"
         ),
         ([BRIDGE, POLICY, ENDPOINT], [MEMBERS]),
         ([BRIDGE, replace(POLICY, icc=False), ENDPOINT], []),
+        # Whose other half is gone, or what is on no bridge, is reached by nobody; the repair makes it reachable.
+        ([BRIDGE, POLICY, replace(ENDPOINT, interface="")], []),
+        ([BRIDGE, POLICY, replace(ENDPOINT, host_interface="", bridge="")], []),
+        ([BRIDGE, POLICY, replace(ENDPOINT, bridge="")], []),
         (
             [BRIDGE, replace(POLICY, mode4="nat-unprotected", icc=False), ENDPOINT],
             ["from any machine: its own IPv4 address on shop_front -> every port of shop/web"],
