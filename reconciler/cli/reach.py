@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from reconciler.manifest.model import Manifest
     from reconciler.observation import Facts, Observation
     from reconciler.reach.matrix import Port
-    from reconciler.reach.reaching import Reacher
     from reconciler.reach.verdict import Verdict
     from reconciler.state import State
 
@@ -31,12 +29,13 @@ _TARGET = re.compile(
     re.ASCII,
 )
 _LAST_PORT = 65535
+_REPAIR = "netapply up (or watch) repairs them"
 _FORM = "write it as TO:PORT or TO:PORT/PROTOCOL: web:80, host:53/udp, [2001:db8::1]:443"
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is asked about: a state, the facts around it, the manifests behind it, and the look at the host, if any."""
+    """What is asked about: a state, the facts around it, the manifests behind it, and the look at a host as it is."""
 
     state: State
     facts: Facts
@@ -79,7 +78,7 @@ def command(
     question = _question(target) if target else None
     manifests = arguments.stacks() if arguments.merged else ()
     seen = _look(settings, manifests, live=live, planned=planned)
-    session.show_warnings(list(doubts(seen.state)))
+    session.show_warnings(list(doubts(seen.state, seen.facts)))
     if question is None or origin is None:
         return _show_matrix(seen, output_format)
     return _answer(seen, origin, question, output_format, probe=probe)
@@ -115,7 +114,7 @@ def _look(settings: Settings, manifests: tuple[Manifest, ...], *, live: bool, pl
         return _Seen(observation.state, observation.facts, look=found)
     wanted = _wanted(manifests, observation)
     state = wanted if planned else _with_places(observation.state, wanted)
-    return _Seen(state, observation.facts, manifests, found)
+    return _Seen(state, observation.facts, manifests, None if planned else found)
 
 
 def _assumed(manifests: Sequence[Manifest]) -> Observation:
@@ -158,16 +157,24 @@ def _answer(seen: _Seen, origin: str, question: tuple[str, int, str], output_for
     from reconciler.reach.reaching import Reacher  # noqa: PLC0415  # --help must not pay for it
     from reconciler.reach.text import verdict_text  # noqa: PLC0415  # as above
 
+    target, port, protocol = question
     reacher = Reacher(seen.state, seen.facts)
-    verdict = reacher.reach(origin, *question)
-    outcome = _probe(seen, reacher, origin, verdict) if probe else None
+    verdict, outcome = reacher.reach(origin, *question), None
+    holds = reacher.holds(verdict, origin, *question)
+    if seen.look:
+        from reconciler.cli.reach_live import Live  # noqa: PLC0415  # a question about a manifest needs no host
+
+        live = Live(seen.look, reacher)
+        session.show_warnings(list(live.warnings(verdict, "" if probe else "--probe tries it")))
+        outcome = live.tried(origin, target, verdict) if probe else None
+    if not holds:
+        verdict = _tried(outcome)
     if output_format == "json":
         from reconciler.cli.look import print_json  # noqa: PLC0415  # as above
 
         tried = {"probe": {"arrives": outcome.arrives, "how": outcome.how}} if outcome else {}
         print_json({**verdict.record(), **tried})
     else:
-        target, port, protocol = question
         click.echo(verdict_text(verdict, origin, f"{target}:{port}/{protocol}"), nl=False)
         if outcome:
             click.echo(f"probe: {outcome.how}")
@@ -177,24 +184,16 @@ def _answer(seen: _Seen, origin: str, question: tuple[str, int, str], output_for
     return 0 if verdict.reachable else 2
 
 
-def _probe(seen: _Seen, reacher: Reacher, origin: str, verdict: Verdict) -> Outcome:
-    from reconciler.kernel import probe  # noqa: PLC0415  # as above
-    from reconciler.reach.parties import origin_of  # noqa: PLC0415  # as above
-    from reconciler.reach.world import OUTSIDE  # noqa: PLC0415  # as above
+def _tried(outcome: Outcome | None) -> Verdict:
+    """What the packets say where nothing else is certain. Raises NetapplyError where they say nothing."""
+    from reconciler.reach.verdict import Verdict  # noqa: PLC0415  # as above
 
-    asker, asked = origin_of(reacher.world, origin), verdict.asked
-    if asker.place == OUTSIDE:
-        raise NetapplyError.of("what comes from outside cannot be tried from here", hint="try it on another machine")
-    if asked is None:
-        return probe.Outcome(arrives=False, how="there is no address to try")
-    assert seen.look is not None  # noqa: S101  # for the type checker: checked with the arguments
-    where = seen.look.namespace
-    landings = tuple((Path(where(place)), port) for place, port in reacher.landings(asker.place, asked))
-    return probe.attempt(
-        probe.Attempt(
-            Path(where(asker.place)), asked.protocol, asked.destination, asked.destination_port, landings, asker.address
-        )
-    )
+    if outcome is not None and outcome.arrives is not None:
+        return Verdict(reachable=outcome.arrives, path=())
+    message = "the answer depends on netapply's firewall rules, which somebody changed"
+    if outcome is not None:
+        raise NetapplyError.of(f"{message}, and the probe cannot tell: {outcome.how}", hint=_REPAIR)
+    raise NetapplyError.of(message, hint=f"{_REPAIR}; --probe tries it now")
 
 
 def _show_matrix(seen: _Seen, output_format: str) -> int:

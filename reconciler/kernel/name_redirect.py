@@ -22,7 +22,10 @@ PORT = 53
 PORTS = range(61053, 61061)
 """Where the agent listens: the first that is free in the container. Above the kernel's default range of dynamic ports."""
 
-_TABLE = nft.Table(nft.NFPROTO_IPV4, "netapply")
+TABLE_NAME = ("ip", "netapply")
+"""Family and name of the table."""
+
+_TABLE = nft.Table(nft.NFPROTO_IPV4, TABLE_NAME[1])
 _CHAIN = nft.Chain(_TABLE.name, "names", nft.HOOK_OUTPUT, nft.PRIORITY_RAW)
 _NLM_F_APPEND = 0x800
 _SOURCE_ADDRESS, _DESTINATION_ADDRESS = 12, 16  # in struct iphdr

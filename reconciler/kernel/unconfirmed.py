@@ -16,11 +16,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from reconciler.errors import NetapplyError
 from reconciler.kernel import control_group, files
 from reconciler.kernel.processes import Identified, process_status
+
+if TYPE_CHECKING:
+    from reconciler.kernel.host import Host
 
 FILE = "unconfirmed"
 APPLIED, UNDONE = b"a", b"u"
@@ -78,9 +81,9 @@ def forget(run_directory: Path) -> None:
     (run_directory / FILE).unlink(missing_ok=True)
 
 
-def refuse(run_directory: Path) -> None:
+def refuse(host: Host) -> None:
     """Raises NetapplyError while a run waits: what is done now would be undone with it, or make that impossible."""
-    waiting = read(run_directory)
+    waiting = read(host.run)
     if waiting is None:
         return
     names = ", ".join(waiting.stacks)
@@ -91,7 +94,8 @@ def refuse(run_directory: Path) -> None:
         message = f"the last up of {names} waits to be confirmed, {left} more seconds; then it is undone"
     else:
         message = f"the last up of {names} waits to be confirmed, and the process that would undo it is gone"
-    raise NetapplyError.of(message, hint="keep what it did: netapply confirm")
+    named = f"-n {host.name} " if host.name else ""
+    raise NetapplyError.of(message, hint=f"keep what it did: netapply {named}confirm")
 
 
 def detach(run_directory: Path, stacks: tuple[str, ...], seconds: int, work: Work) -> int:

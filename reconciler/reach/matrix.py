@@ -181,7 +181,11 @@ class _Table:
     def _made_kind(self, place: str) -> tuple[object, ...]:
         world = self._world
         interfaces = tuple(
-            (each.name, each.segment, each.kind, each.mode, each.trouble, tuple(map(self._traits, each.addresses)))
+            (
+                *(each.name, each.segment, each.kind, each.mode, each.trouble, each.hairpin),
+                *(number for number, address in enumerate(each.addresses) if self._world.is_unrouted(each, address)),
+                tuple(map(self._traits, each.addresses)),
+            )
             for each in world.interfaces[place].values()
         )
         routes = sorted((r.destination, r.gateway, r.interface, r.metric, r.kind) for r in world.routes.get(place, ()))
@@ -190,7 +194,8 @@ class _Table:
         )
         forwards = tuple(world.forwards(place, family) is not None for family in (4, 6))
         sandbox, router = world.sandboxes.get(place), world.routers.get(place)
-        return (interfaces, tuple(routes), by_source, forwards, sandbox is None or sandbox.up, router and router.intact)
+        lives = (place in world.gone, sandbox is None or sandbox.up)
+        return (interfaces, tuple(routes), by_source, forwards, lives, router and router.intact)
 
     def _traits(self, address: str) -> tuple[object, ...]:
         """Its subnet, which of those that anything is said of it lies in, and which of its ports are open there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import Final, NamedTuple
 
 from reconciler.errors import NetapplyError
@@ -16,6 +16,9 @@ from reconciler.views.names import choose, named_containers
 
 HOST_WORD: Final = "host"
 _LOOPBACK: Final = ("127.0.0.1", "::1")
+_EVERYBODY: Final = IPv4Address("255.255.255.255")
+_POINT_TO_POINT: Final = 31
+"""A subnet of two addresses has no broadcast address (RFC 3021)."""
 
 
 class Origin(NamedTuple):
@@ -28,7 +31,7 @@ class Origin(NamedTuple):
 def origin_of(world: World, word: str) -> Origin:
     """Who ``word`` is: ``host``, ``outside``, an address, or a container.
 
-    Raises NetapplyError: no container, or several, are called so.
+    Raises NetapplyError: no container, or several, are called so; or an address is nobody's, or everybody's.
     """
     if word == HOST_WORD:
         return Origin(HOST)
@@ -36,6 +39,10 @@ def origin_of(world: World, word: str) -> Origin:
         return Origin(OUTSIDE)
     address = address_in(word)
     if address:
+        _check_machine(world, address)
+        if is_loopback(address):
+            hint = "FROM is who asks: a container, host, outside, or an address that others know"
+            raise NetapplyError.of(f"{address} is an address that every machine has for itself", hint=hint)
         owners = sorted(world.owners.get(address, {OUTSIDE}))
         return Origin(owners[0], address)
     return Origin(world.homes[container_of(world, word)])
@@ -54,6 +61,33 @@ def address_in(word: str) -> str:
         return ""
 
 
+def _check_machine(world: World, address: str) -> None:
+    """Raise NetapplyError for an address that no single machine has."""
+    what = _no_machine(world, ip_address(address))
+    if what:
+        hint = "ask for a container, host, outside, or an address that one machine has"
+        raise NetapplyError.of(f"{address} is {what}", hint=hint)
+
+
+def _no_machine(world: World, address: IPv4Address | IPv6Address) -> str:
+    if address.is_multicast:
+        return "a multicast address, which goes to whoever listens"
+    if address.is_unspecified:
+        return "no machine's address: it stands for all of them, or for none yet"
+    if address.version == 6:  # noqa: PLR2004  # the other family
+        # Every link has its own fe80::/64 (RFC 4291, 2.5.6).
+        return "a link-local address, which means another machine on every link" if address.is_link_local else ""
+    if address == _EVERYBODY:
+        return "the broadcast address, which is everybody's"
+    for interfaces in world.interfaces.values():
+        for interface in interfaces.values():
+            for own in interface.of_family(4):
+                subnet = IPv4Network(network_of(own)[0])
+                if subnet.prefixlen < _POINT_TO_POINT and address == subnet.broadcast_address:
+                    return f"the broadcast address of {subnet}"
+    return ""
+
+
 def destinations(world: World, rules: Rules, origin: Origin, target: str, port: tuple[int, str]) -> list[str]:
     """The addresses that ``target`` means for who asks, the likeliest first.
 
@@ -61,6 +95,7 @@ def destinations(world: World, rules: Rules, origin: Origin, target: str, port: 
     """
     address = address_in(target)
     if address:
+        _check_machine(world, address)
         return [address]
     if target == OUTSIDE:
         return [machine.address for family in (4, 6) if (machine := stranger(world, rules, family))]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
+from reconciler.errors import NetapplyError
 from reconciler.observation import Facts
 from reconciler.reach.packet import CLIENT_PORT, Packet, family_of
-from reconciler.reach.parties import DeadOutside, Origin, destinations, origin_of, outsider_for
+from reconciler.reach.parties import DeadOutside, Origin, address_in, destinations, origin_of, outsider_for
 from reconciler.reach.rules import Rules, rules
 from reconciler.reach.verdict import Hop, Verdict
-from reconciler.reach.walk import Outsider, Walk
+from reconciler.reach.walk import GONE, Outsider, Walk
 from reconciler.reach.world import OUTSIDE, World, world
 from reconciler.state import State
 
@@ -21,7 +23,8 @@ def reach(state: State, facts: Facts, origin: str, target: str, port: int, proto
     names, and that routes what it does not know to the host), or an address. Where the target has several addresses,
     it is reached if one of them is. Whether a program listens there is not looked at.
 
-    Raises NetapplyError: no container, or several, are called so; or nothing is known of a namespace of others.
+    Raises NetapplyError: no container, or several, are called so; an address is no machine's; or nothing is known of a
+    namespace of others.
     """
     return Reacher(state, facts).reach(origin, target, port, protocol)
 
@@ -42,6 +45,11 @@ class Reacher:
         asker = origin_of(self.world, origin)
         found = destinations(self.world, self.rules, asker, target, (port, protocol))
         family = family_of(asker.address) if asker.address else 0
+        if family and address_in(target) and family_of(found[0]) != family:
+            message = f"{asker.address} is an IPv{family} address, {found[0]} is none"
+            raise NetapplyError.of(
+                message, hint="FROM and TO must be of one family: no packet goes from one to the other"
+            )
         verdicts = []
         for address in found:
             if family and family_of(address) != family:
@@ -50,7 +58,20 @@ class Reacher:
             if verdict.reachable:
                 return verdict
             verdicts.append(verdict)
-        return verdicts[0] if verdicts else self._nothing_to_ask(target)
+        return verdicts[0] if verdicts else self._nothing_to_ask(target, family if found else 0)
+
+    def holds(self, verdict: Verdict, origin: str, target: str, port: int, protocol: str = "tcp") -> bool:
+        """Whether the verdict on that question is certain although somebody may have changed our rules.
+
+        What is left of changed ones is not known; it is certain where none at all would have made no difference.
+        """
+        base = self.rules.base
+        if base is None or base.intact:
+            return True
+        other = copy(self)
+        other.rules = replace(self.rules, base=None)
+        without = other.reach(origin, target, port, protocol)
+        return (without.reachable, without.answered_by) == (verdict.reachable, verdict.answered_by)
 
     def ask(self, origin: Origin, question: Packet) -> Verdict:
         """The verdict on one packet; its source may be empty."""
@@ -75,8 +96,7 @@ class Reacher:
             places.add((origin, asked.destination_port))
         return tuple(sorted(places))
 
-    def _nothing_to_ask(self, target: str) -> Verdict:
-        what = f"{target} has no address that could be asked: it is on no network"
+    def _nothing_to_ask(self, target: str, family: int) -> Verdict:
         place = next(
             (
                 place
@@ -85,5 +105,10 @@ class Reacher:
             ),
             "",
         )
+        what = f"{target} has no address that could be asked: it is on no network"
+        if place in self.world.gone:
+            what = GONE
+        elif family:
+            what = f"{target} has no IPv{family} address"
         sandbox = self.world.sandboxes.get(place)
         return Verdict(reachable=False, path=(Hop(target, what, sandbox.source if sandbox else None),))

@@ -148,7 +148,7 @@ def _by_source(world: World, place: str, packet: Packet) -> Way | None:
 
 
 def _of_sandbox(world: World, place: str, packet: Packet) -> Way | DeadEnd:
-    found = (*_connected(world.interfaces[place].values(), packet), *_routed(world, place, packet))
+    found = (*_connected(world, world.interfaces[place].values(), packet), *_routed(world, place, packet))
     if found:
         return min(found, key=lambda each: (-each[0], each[1]))[2]
     interfaces = list(world.interfaces[place].values())
@@ -164,10 +164,14 @@ def _source_of(world: World, place: str) -> Source | None:
     return sandbox.source if sandbox else None
 
 
-def _connected(interfaces: Iterable[Interface], packet: Packet) -> Iterator[tuple[int, int, Way | DeadEnd]]:
+def _connected(
+    world: World, interfaces: Iterable[Interface], packet: Packet
+) -> Iterator[tuple[int, int, Way | DeadEnd]]:
     for interface in interfaces:
         for address in interface.addresses:
             subnet, length = network_of(address)
+            if world.is_unrouted(interface, address):
+                continue
             if length != _ADDRESS_BITS[family_of(address)] and within(packet.destination, subnet):
                 way = Way(interface, packet.destination, f"{subnet} is on its {interface.name}", interface.source)
                 yield length, _CONNECTED_METRIC[packet.family], way
@@ -191,7 +195,7 @@ def _of_host(world: World, packet: Packet) -> Way | DeadEnd:
     for route in world.shim_routes:
         if within(packet.destination, route.destination) and route.interface in interfaces:
             return Way(interfaces[route.interface], packet.destination, route.describe(), route.source)
-    found = list(_connected(interfaces.values(), packet))
+    found = list(_connected(world, interfaces.values(), packet))
     if found:
         return min(found, key=lambda each: -each[0])[2]
     uplink = world.uplinks.get(packet.family)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.firewall.allow import AllowPolicy
+from reconciler.firewall.foreign import Barrier
 from reconciler.firewall.opening import Opening, origins
 from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, PublishedPort, StackPolicy
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
@@ -41,6 +42,8 @@ class Rules:
     openings: list[Opening] = field(default_factory=list)
     accepts: list[HostAccept] = field(default_factory=list)
     wanted: tuple[HostAccept, ...] = ()
+    barriers: tuple[Barrier, ...] = ()
+    """Chains of others in which no rule of ours helps."""
     bridges: set[str] = field(default_factory=set)
 
     def target(self, packet: Packet) -> PublishedPort | FloatingPolicy | None:
@@ -73,14 +76,13 @@ class Rules:
             if not spoofed.passes:
                 return spoofed
         opening = next((each for each in self.openings if _opens(each, packet)), None) if self.base else None
-        for chain in self._dropping("input", packet.family):
+        for chain in self._dropping("input", passage):
             where = _chain(chain)
             if opening is None:
-                what = f"input: the host's own {where} drops what it does not accept itself, and nothing opens {packet}"
-                return dropped(f"{what}; missing is an accept rule there, or open: on the container")
+                what = f"input: the host's own {where} drops what its rules, which are not followed, do not accept"
+                return dropped(f"{what}; no container opens {packet} with open:, and --probe tries it")
             if not self._accepts(chain):
-                what = f"input: the host's own {where} drops it: netapply's rule that accepts its mark is missing there"
-                return dropped(what, opening.source)
+                return dropped(f"input: {self._why_dropped(chain)}", opening.source)
         if opening:
             return passed(f"input: {opening.describe()}", opening.source)
         return passed("input: only the host's filter INPUT is passed, no translation and no bridge")
@@ -106,10 +108,9 @@ class Rules:
         else:
             ruling = self._judged(passage)
         if ruling.passes and passage.track is not Track.REPLY:
-            for chain in self._dropping("forward", passage.packet.family):
+            for chain in self._dropping("forward", passage):
                 if self.base is None or not self._accepts(chain):
-                    what = f"forward: the host's own {_chain(chain)} drops it: netapply's rule that accepts its mark"
-                    return dropped(f"{what} is missing there", ruling.source)
+                    return dropped(f"forward: {self._why_dropped(chain)}", ruling.source)
         return ruling
 
     def _judged(self, passage: Passage) -> Ruling:
@@ -197,20 +198,33 @@ class Rules:
             return dropped(f"drop, {address} is no address of network {_name(network)}", network.source)
         return NO_SAY
 
-    def _dropping(self, hook: str, family: int) -> Iterator[HostAccept]:
+    def _dropping(self, hook: str, passage: Passage) -> Iterator[HostAccept]:
         """The host's own chains that would drop what bears no mark."""
-        for chain in self.wanted:
+        family = passage.packet.family
+        closed = (each.chain for each in self.barriers if not {passage.into, passage.out}.intersection(each.named))
+        for chain in (*self.wanted, *closed):
             if chain.hook == hook and _FAMILIES.get(chain.family, family) == family:
                 yield chain
 
+    def _why_dropped(self, chain: HostAccept) -> str:
+        where = f"the host's own {_chain(chain)} drops it"
+        if self._is_barrier(chain):
+            return f"{where} unless rules of its own, which are not followed, accept it: a rule of netapply's cannot help there"
+        return f"{where}: netapply's rule that accepts its mark is missing there"
+
+    def _is_barrier(self, chain: HostAccept) -> bool:
+        return any(barrier.chain == chain for barrier in self.barriers)
+
     def _accepts(self, chain: HostAccept) -> bool:
         """Whether our rule stands in that chain, where it has an effect."""
-        return any(each.key == chain.key and each.mark == chain.mark for each in self.accepts)
+        return not self._is_barrier(chain) and any(
+            each.key == chain.key and each.mark == chain.mark for each in self.accepts
+        )
 
 
 def rules(state: State, facts: Facts) -> Rules:
     """The policies of that state, and what of the host's own firewall is in their way."""
-    found = Rules(wanted=facts.wanted_accepts)
+    found = Rules(wanted=facts.wanted_accepts, barriers=facts.barriers)
     for resource in state:
         match resource:
             case FirewallBase():

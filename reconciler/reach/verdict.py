@@ -29,13 +29,15 @@ class Verdict:
     """Whether a packet arrives and its answer comes back. The last hop says why, or why not.
 
     ``answered_by`` is who has it in the end: empty for the host, ``stack/name`` of the sandbox, ``outside``; None
-    where nobody has. ``asked`` is the packet that was sent; None where none could be.
+    where nobody has. ``asked`` is the packet that was sent; None where none could be. ``places`` are those that it or
+    its answer came to, each with the interface by which that came which was to go on from there; empty for the others.
     """
 
     reachable: bool
     path: tuple[Hop, ...]
     answered_by: str | None = None
     asked: Packet | None = None
+    places: tuple[tuple[str, str], ...] = ()
 
     @property
     def cause(self) -> Hop:

@@ -15,10 +15,12 @@ from reconciler.reach.ruling import Passage, Ruling, Track
 from reconciler.reach.verdict import Hop, Verdict
 from reconciler.reach.world import FORWARDING, HOST, OUTSIDE, Segment, World
 
+_IPV6: Final = 6
 _OTHER_PORT: Final = -1
 """Some port that nobody asked."""
 _LONGEST: Final = 16
 """Whatever passes more namespaces than this goes in a circle."""
+GONE: Final = "its network namespace is gone; netapply up makes it again"
 
 
 class Outsider(NamedTuple):
@@ -62,11 +64,15 @@ class Walk:
     _passed: list[tuple[str, Passage]] = field(default_factory=list)
     """Who sent the question on for others, and what its filter was asked."""
     _passed_back: set[str] = field(default_factory=set)
+    _places: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Where it came to, and by which interface if it was to go on, in order."""
 
     def ask(self, origin: str, question: Packet) -> Verdict:
         """Whether the packet arrives from that place, and its answer comes back; an empty source is chosen here."""
         packet = question
         try:
+            if origin in self.world.gone:
+                self._stop(origin, GONE)
             packet = question if question.source else self._with_source(origin, question)
             place, arrived = self._travel(origin, packet)
             end = len(self._hops)
@@ -76,9 +82,10 @@ class Walk:
                 self._stop(back, f"{answer.source} answers, who was not asked: {packet.destination} was")
             self._check_rest(packet)
         except _StoppedError:
-            return Verdict(reachable=False, path=tuple(self._hops), asked=packet)
+            return Verdict(reachable=False, path=tuple(self._hops), asked=packet, places=tuple(self._places))
         # Where the way back is open, it says nothing new.
-        return Verdict(reachable=True, path=tuple(self._hops[:end]), answered_by=place, asked=packet)
+        path, places = tuple(self._hops[:end]), tuple(self._places)
+        return Verdict(reachable=True, path=path, answered_by=place, asked=packet, places=places)
 
     def _with_source(self, origin: str, question: Packet) -> Packet:
         if self.world.owns(origin, question.destination):
@@ -92,8 +99,9 @@ class Walk:
 
     def _travel(self, place: str, packet: Packet) -> tuple[str, Packet]:
         """Who takes the packet at last, and how it looks then."""
-        came_by = ""
+        came_by, sender = "", ("", "")
         for _ in range(_LONGEST):
+            self._places[place, ""] = None
             if place == OUTSIDE:
                 if came_by:
                     self._note(OUTSIDE, f"{packet} arrives as from {packet.source}; what answers there is not known")
@@ -105,15 +113,20 @@ class Walk:
             if self.world.owns(place, packet.destination):
                 self._enter(place, came_by, arrived)
                 return place, packet
-            if came_by:
-                self._check_forwarding(place, packet)
+            self._places[place, came_by] = None
             way = self._way(place, packet)
+            turns = came_by == way.interface.name and self._turns(arrived, way)
+            if came_by and not (turns and packet.family == _IPV6):
+                self._check_forwarding(place, packet)
             self._note(place, way.what, way.source)
             passage = Passage(packet, came_by, way.interface.name, arrived.track, arrived.translated)
             if came_by:
                 self._forward(place, passage)
             packet = self._leave(place, passage, way, arrived)
+            before, sender = sender, (place, way.interface.name)
             place, came_by, packet = self._cross(place, way, packet)
+            if turns and before == (place, came_by):
+                self._check_hairpin(*before)
         return self._stop(place, f"what goes to {packet.destination} goes in a circle")
 
     def _from_outside(self, packet: Packet) -> tuple[str, str]:
@@ -274,6 +287,26 @@ class Walk:
         """Whether frames within a bridge meet the host's rules: where that bridge calls them, as icc off needs, or all do."""
         bridge = self.world.bridges.get(segment.name)
         return (bridge is not None and bridge.nf_call) or packet.family in self.world.facts.filtered_bridging
+
+    def _turns(self, arrived: _Arrived, way: Way) -> bool:
+        """Whether the bridge itself sends on what the host translated on it, and the host never routes it.
+
+        So does br_netfilter with what leads back into the same bridge; IPv6 asks nothing about forwarding then, IPv4
+        does (kernel: br_nf_pre_routing_finish, br_nf_pre_routing_finish_ipv6).
+        """
+        segment = way.interface.segment
+        if way.interface.kind != "bridge" or segment is None or arrived.came.destination == arrived.packet.destination:
+            return False
+        return self._is_filtered(segment, arrived.packet)
+
+    def _check_hairpin(self, place: str, interface_name: str) -> None:
+        """A bridge sends nothing back by the port that it came in by, unless that is a hairpin (br_forward.c)."""
+        interface = self.world.interfaces[place][interface_name]
+        if interface.hairpin or interface.segment is None:
+            return
+        label = self.world.segment_label(interface.segment)
+        what = f"{interface.port}, the host's end of {interface.name} of {self.world.label(place)}"
+        self._stop_at(label, f"{what}, takes nothing back that came from it (hairpin: off)", interface.source)
 
     def _is_caught(self, packet: Packet) -> bool:
         """Whether the host translates what another was to send on to it: then it does not get there any more."""

@@ -61,7 +61,8 @@ class Interface:
     """``name`` in ``place``, on ``segment``; None: it leads nowhere, as ``trouble`` says.
 
     ``kind`` is veth, bridge, host, shim, macvlan or ipvlan; ``mode`` that of the latter, with its flag.
-    Addresses have a prefix length.
+    Addresses have a prefix length. ``port`` is the host's end of a veth, and ``hairpin`` whether the bridge sends back
+    by it what came in there.
     """
 
     place: str
@@ -72,6 +73,8 @@ class Interface:
     mode: str = ""
     trouble: str = ""
     source: Source | None = None
+    port: str = ""
+    hairpin: bool = True
 
     def of_family(self, family: int) -> list[str]:
         """Its addresses of one family."""
@@ -96,12 +99,16 @@ class World:
     homes: dict[str, str] = field(default_factory=dict)
     """By container, the place whose network it uses."""
     sandboxes: dict[str, Namespace] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    """Places of ours in which containers should be, and which are not there any more."""
     local: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """By place, its addresses without prefix length."""
     holders: dict[tuple[Segment, str], list[Interface]] = field(default_factory=lambda: defaultdict(list))
     """By segment and address without prefix length, the interfaces there that have it."""
     owners: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """By address, the places that have it."""
+    unrouted: set[tuple[str, str, str]] = field(default_factory=set)
+    """Place, interface and address (with prefix length) whose connected route somebody deleted."""
     uplinks: dict[int, Interface] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -131,6 +138,10 @@ class World:
         setting = self.sysctls.get((place, FORWARDING[family]))
         return setting if setting is not None and setting.value == "1" else None
 
+    def is_unrouted(self, interface: Interface, address: str) -> bool:
+        """Whether that address of the interface has lost the route to its subnet."""
+        return (interface.place, interface.name, address) in self.unrouted
+
     def owns(self, place: str, address: str) -> bool:
         """Whether the place takes what is sent to that address."""
         return address in self.local[place] or (address.startswith("127.") or address == "::1")
@@ -145,6 +156,8 @@ def world(state: State, facts: Facts) -> World:
     addresses: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for address in parts[Address]:
         addresses[address.place, address.interface].append(address.address)
+        if not address.routed:
+            made.unrouted.add((address.namespace, address.interface, address.address))
     _add_homes(made, parts)
     for bridge in parts[Bridge]:
         made.bridges[bridge.interface] = bridge
@@ -183,12 +196,21 @@ def _add_homes(made: World, parts: Mapping[type, list[Any]]) -> None:
         made.homes[sandbox.container] = sandbox.container
     for joined in parts.get(Joined, ()):
         made.homes[joined.container] = joined.namespace
+    made.gone = {place for place in made.homes.values() if _is_gone(made, place)}
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for container in made.homes:
         by_name[container.partition("/")[2]].append(container)
     made.names = {
         container: name if len(found) == 1 else container for name, found in by_name.items() for container in found
     }
+
+
+def _is_gone(made: World, place: str) -> bool:
+    """Whether nothing is left of a sandbox but what stood outside of it, or a name that leads nowhere."""
+    if place == HOST or place.startswith(FOREIGN):
+        return False
+    sandbox = made.sandboxes.get(place)
+    return sandbox is None or not (sandbox.pinned or sandbox.where)
 
 
 def _on_host(
@@ -231,7 +253,17 @@ def _in_sandboxes(
         trouble = _trouble(end)
         segment = bridge_segment(end.bridge) if end.bridge else None
         given = tuple(addresses.get((end.container, end.interface), ()))
-        yield Interface(end.container, end.interface, segment, "veth", given, trouble=trouble, source=end.source)
+        yield Interface(
+            end.container,
+            end.interface,
+            segment,
+            "veth",
+            given,
+            trouble=trouble,
+            source=end.source,
+            port=end.host_interface,
+            hairpin=end.hairpin,
+        )
     for link in parts.get(SubInterface, ()):
         trouble = "" if link.up else f"{link.interface} is down"
         given = tuple(addresses.get((link.container, link.interface), ()))

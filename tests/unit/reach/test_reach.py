@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from reconciler.reach.verdict import Verdict
 from reconciler.resources.address import Address
 from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
+from reconciler.resources.namespace import Namespace
 from reconciler.resources.sysctl import Sysctl
 from reconciler.state import Resource, State
 from tests.kernel.random_stacks import random_stack
@@ -192,7 +194,7 @@ def test_the_hosts_own_firewall_is_named_with_the_rule_that_is_missing(observati
     assert opened.cause.source.line == 19
     other = ask(closed, "192.0.2.7 hostly:7001")
     assert "chain INPUT of ip filter" in other.cause.what
-    assert "nothing opens" in other.cause.what
+    assert "no container opens" in other.cause.what
 
     ruled = Observation(State((*closed.state, forward, incoming)), closed.facts)
     assert ask(ruled, "outside host:8080").reachable
@@ -239,6 +241,88 @@ def test_with_bridge_nf_call_the_host_catches_what_a_router_was_to_send_on(obser
     assert "container vpn" not in ways[1]
 
 
+@pytest.mark.parametrize("question", ["web host:8080", "client host:8100", "a1 host:9000"])
+def test_a_port_without_hairpin_matters_where_the_bridge_sends_on(observation: Observation, question: str) -> None:
+    """Two machines of one network behind other ports are no hairpin; what the host routes is none either."""
+    flat = State(replace(each, hairpin=False) if isinstance(each, Endpoint) else each for each in observation.state)
+    called = Observation(flat, replace(observation.facts, filtered_bridging=(4, 6)))
+    verdict = ask(called, question)
+    assert not verdict.reachable
+    assert verdict.cause.what.endswith("takes nothing back that came from it (hairpin: off)")
+    assert verdict.cause.source is not None
+    assert ask(called, "app host:8080").reachable
+    # With icc off the bridge calls the rules by itself.
+    routed = ask(Observation(flat, observation.facts), question)
+    assert routed.reachable == (not question.startswith("a1")), routed
+
+
+def test_without_its_namespace_nothing_goes_to_or_from_a_container(observation: Observation) -> None:
+    """What stands on the bridge without its other half is all that is left of it; of another only a name."""
+    half = next(each for each in observation.state if isinstance(each, Endpoint) and each.container == "shop/db")
+    rest = without(observation, lambda each: each.sandbox in {"shop/db", "shop/web"})
+    name = Namespace("shop", "shop/web", "", pinned=False)
+    gone = Observation(State((*rest.state, replace(half, interface=""), name)), rest.facts)
+    for question in ("db db:80", "db app:80", "app db:80", "web web:80", "side web:80", "app side:80"):
+        verdict = ask(gone, question)
+        assert not verdict.reachable, question
+        assert verdict.cause.what == "its network namespace is gone; netapply up makes it again", question
+    found = matrix(gone.state, gone.facts)
+    assert not any(reachable for cell, reachable in found.items() if cell.origin in {"shop/db", "shop/side"})
+
+
+@pytest.mark.parametrize(
+    ("question", "holds"),
+    [
+        ("db web:80", True),  # there is no route, whatever the rules say
+        ("a1 web:80", False),
+        ("outside host:8080", False),  # without rules the host itself answers
+        ("web app:80", True),
+        ("host web:80", True),
+    ],
+)
+def test_what_is_certain_although_somebody_changed_the_rules(
+    observation: Observation, question: str, *, holds: bool
+) -> None:
+    changed = State(replace(e, intact=False) if isinstance(e, FirewallBase) else e for e in observation.state)
+    origin, target = question.split()
+    to, _, port = target.rpartition(":")
+    for state, expected in ((observation.state, True), (changed, holds)):
+        reacher = Reacher(state, observation.facts)
+        verdict = reacher.reach(origin, to, int(port))
+        assert reacher.holds(verdict, origin, to, int(port)) == expected
+        assert reacher.rules.base
+
+
+@pytest.mark.parametrize(
+    ("origin", "target", "words"),
+    [
+        ("web", "fe80::1", "fe80::1 is a link-local address"),
+        ("fe80::1%eth0", "web", "is a link-local address"),
+        ("web", "224.0.0.1", "is a multicast address"),
+        ("ff02::1", "web", "is a multicast address"),
+        ("web", "255.255.255.255", "is the broadcast address, which is everybody's"),
+        ("192.0.2.255", "web", "192.0.2.255 is the broadcast address of 192.0.2.0/24"),
+        ("web", "172.20.229.255", "172.20.229.255 is the broadcast address of 172.20.229."),
+        ("web", "0.0.0.0", "is no machine's address"),
+        ("::", "web", "is no machine's address"),
+        ("127.0.0.1", "web", "is an address that every machine has for itself"),
+        ("::1", "web", "is an address that every machine has for itself"),
+        ("192.0.2.7", "2001:db8::1", "192.0.2.7 is an IPv4 address, 2001:db8::1 is none"),
+        ("2001:db8::7", "192.0.2.1", "2001:db8::7 is an IPv6 address, 192.0.2.1 is none"),
+    ],
+)
+def test_an_address_that_no_machine_has_is_an_error(
+    observation: Observation, origin: str, target: str, words: str
+) -> None:
+    with pytest.raises(NetapplyError, match=re.escape(words)) as raised:
+        reach(observation.state, observation.facts, origin, target, 80)
+    assert raised.value.problems[0].hint
+
+
+def test_who_has_no_address_of_that_family_has_none(observation: Observation) -> None:
+    assert ask(observation, "2001:db8::7 db:80").cause.what == "db has no IPv6 address"
+
+
 def test_names_that_nobody_has_are_errors(observation: Observation) -> None:
     with pytest.raises(NetapplyError, match="there is no container wbe"):
         ask(observation, "wbe db:80")
@@ -255,6 +339,27 @@ def test_the_matrix_says_what_reach_says(observation: Observation) -> None:
         number, protocol = cell.port or (9, "tcp")
         verdict = reacher.reach(cell.origin, cell.target, number, protocol)
         assert verdict.reachable == reachable, (cell, verdict)
+
+
+def test_the_matrix_does_not_take_a_healthy_container_for_its_like(tmp_path: Path) -> None:
+    """One of two that stand alike has lost its namespace, one its hairpin."""
+    text = "name: m\nnetworks: {n: {}}\ncontainers:\n"
+    for index in (1, 2):
+        text += f"  alone{index}: {{network_mode: none, expose: ['80']}}\n  side{index}: {{network_mode: 'service:alone{index}'}}\n"
+        text += f"  web{index}: {{networks: [n], ports: ['{8000 + index}:80']}}\n"
+    whole = made(tmp_path / "stack.yaml", text)
+
+    def suffers(each: Resource) -> Resource:
+        if isinstance(each, Namespace) and each.container == "m/alone2":
+            return replace(each, pinned=False)
+        return replace(each, hairpin=False) if isinstance(each, Endpoint) and each.container == "m/web2" else each
+
+    facts = replace(whole.facts, filtered_bridging=(4, 6))
+    found = matrix(State(map(suffers, whole.state)), facts, {"m/alone1": [(80, "tcp")], "m/alone2": [(80, "tcp")]})
+    assert found[Cell("m/side1", "m/alone1", (80, "tcp"))]
+    assert not found[Cell("m/side2", "m/alone2", (80, "tcp"))]
+    assert found[Cell("m/web1", "host", (8001, "tcp"))]
+    assert not found[Cell("m/web2", "host", (8002, "tcp"))]
 
 
 @pytest.mark.parametrize("seed", range(20))
