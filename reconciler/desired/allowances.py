@@ -2,60 +2,119 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from reconciler.desired.allowance_routes import Pair, allowance_routes, pairs_of_others, side_of, without_way
 from reconciler.desired.known import Known
-from reconciler.desired.members import Member
-from reconciler.desired.networks import PlannedNetwork
-from reconciler.desired.subnet import Subnet, parse_interface, text
-from reconciler.desired.wired import Wired, in_order
+from reconciler.desired.networks import PlannedNetwork, external_network, used_networks
+from reconciler.desired.wired import Wired
 from reconciler.errors import Problem
 from reconciler.firewall.allow import AllowPolicy
 from reconciler.firewall.spans import OpenSpan, disjoint
-from reconciler.manifest.model import Allowance, Manifest
-from reconciler.resources.address import address_key
-from reconciler.resources.route import DEFAULT_METRIC, Route
-from reconciler.state import Key, Resource
+from reconciler.manifest.model import Allowance, Manifest, Network
+from reconciler.state import Resource
 
-Pair = tuple[PlannedNetwork, PlannedNetwork]
-"""From which network to which."""
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """An allowance of the run between networks that there are."""
+
+    manifest: Manifest
+    allowance: Allowance
+    near: PlannedNetwork
+    far: PlannedNetwork
 
 
 def allowance_resources(
     wired: Sequence[Wired], manifests: Sequence[Manifest], known: Known, problems: list[Problem]
 ) -> Iterable[Resource]:
-    """The policy of each allowance between networks that are in use, and the routes that their members need for it."""
-    networks = {(each.stack, m.attachment.network): m.network for each in wired for m in each.members}
-    pairs: list[Pair] = []
+    """The policy of each allowance between networks that there are, and the routes that their members need for it.
+
+    Allowances of stacks that are not in the run need them as well.
+    """
+    networks = {member.network.network: member.network for each in wired for member in each.members}
+    problems.extend(_going(networks, known))
+    pairs = list(pairs_of_others(networks.values(), known))
+    for granted in _granted(wired, manifests, known, problems):
+        fault = _fault(granted)
+        if fault:
+            problems.append(fault)
+            continue
+        pair = Pair(side_of(granted.near), side_of(granted.far))
+        problems.extend(_halves(granted, pair, known))
+        pairs.append(pair)
+        yield _policy(granted.allowance, granted.near, granted.far)
+    yield from allowance_routes(wired, pairs, known)
+
+
+def _granted(
+    wired: Sequence[Wired], manifests: Sequence[Manifest], known: Known, problems: list[Problem]
+) -> Iterator[_Granted]:
+    """A network of the stack that nobody is on is not made; an external one may have members elsewhere."""
+    joined = {(each.stack, m.attachment.network): m.network for each in wired for m in each.members}
+    planned = {network.network: network for network in joined.values() if network.made_here}
     for manifest in manifests:
+        external = {network.key: network for network in manifest.networks if network.external}
         for network in manifest.networks:
-            for allowance in network.allow:
-                near = networks.get((manifest.stack, network.key))
-                far = networks.get((manifest.stack, allowance.network))
-                # A network that nobody is on is not made.
-                if near is None or far is None or near.network == far.network:
-                    continue
-                fault = _fault(manifest, near, far)
-                if fault:
-                    problems.append(
-                        Problem(fault, allowance.source or network.source, "allow it where both are bridges")
-                    )
-                    continue
-                pairs.append((near, far))
-                yield _policy(allowance, near, far)
-    found: dict[Key, Route] = {}
-    for each in wired:
-        found |= {route.key: route for route in _routes(each, pairs, known)}
-    yield from found.values()
+            near = joined.get((manifest.stack, network.key))
+            for allowance in network.allow if near else ():
+                far = joined.get((manifest.stack, allowance.network))
+                other = external.get(allowance.network)
+                if far is None and other and other not in used_networks(manifest):
+                    far = external_network(other, known, planned)
+                    problems.extend(() if far else [_absent(network, other, allowance)])
+                if near and far and near.network != far.network:
+                    yield _Granted(manifest, allowance, near, far)
 
 
-def _fault(manifest: Manifest, near: PlannedNetwork, far: PlannedNetwork) -> str:
+def _absent(network: Network, other: Network, allowance: Allowance) -> Problem:
+    message = f"network {network.key} allows external network {other.name}, which does not exist on this host"
+    hint = "bring up the stack that makes it first, or name both manifests in one run"
+    return Problem(message, allowance.source or network.source, hint)
+
+
+def _fault(granted: _Granted) -> Problem | None:
+    near, far = granted.near, granted.far
+    place = granted.allowance.source or near.source
     for network in (near, far):
         if network.driver != "bridge":
-            return f"nothing can be allowed between {near.name} and {far.name}: {network.name} is no bridge network"
-    if near.owner != manifest.stack:
-        return f"what members of network {near.name} may do is said where it is made, by stack {near.owner}"
-    return ""
+            message = f"nothing can be allowed between {near.name} and {far.name}: {network.name} is no bridge network"
+            return Problem(message, place, "allow it where both are bridges")
+    if near.owner != granted.manifest.stack:
+        message = f"what members of network {near.name} may do is said where it is made, by stack {near.owner}"
+        return Problem(message, place, f"write allow in the manifest of stack {near.owner}")
+    return None
+
+
+def _halves(granted: _Granted, pair: Pair, known: Known) -> Iterator[Problem]:
+    """Members of other stacks that have no route for it, which only a run of their own stack gives them."""
+    for home, other, opens in pair.ways():
+        lacking = list(without_way(home, other, known, opens=opens))
+        if lacking:
+            near, far = granted.near.name, granted.far.name
+            word = "have" if len(lacking) > 1 else "has"
+            message = f"network {near} allows network {far}, but {', '.join(lacking)} {word} no route "
+            message += "there" if opens else "back"
+            stacks = ", ".join(sorted({container.partition("/")[0] for container in lacking}))
+            hint = f"name both manifests in one run, with that of stack {stacks}"
+            yield Problem(message, granted.allowance.source or granted.near.source, hint)
+
+
+def _going(networks: dict[str, PlannedNetwork], known: Known) -> Iterator[Problem]:
+    """A network that another stack's may open connections to cannot go, as one with its containers cannot."""
+    kept = {network.interface for network in networks.values()}
+    going = {b.interface: b for b in known.bridges.values() if b.owner in known.scope and b.interface not in kept}
+    users: dict[str, list[str]] = defaultdict(list)
+    for policy in known.others:
+        if isinstance(policy, AllowPolicy) and policy.target_interface in going:
+            bridge = known.bridges.get(policy.network)
+            users[policy.target_interface].append(bridge.network_name if bridge else policy.network)
+    for interface, names in sorted(users.items()):
+        message = f"network {going[interface].network_name} is in use by network {', '.join(sorted(names))}"
+        message += ", whose containers may open connections to it"
+        yield Problem(message, hint="remove it from allow there, or take that stack down, first")
 
 
 def _policy(allowance: Allowance, near: PlannedNetwork, far: PlannedNetwork) -> AllowPolicy:
@@ -75,48 +134,3 @@ def _policy(allowance: Allowance, near: PlannedNetwork, far: PlannedNetwork) -> 
 
 def _subnets(network: PlannedNetwork) -> tuple[str, ...]:
     return tuple(str(pool.subnet) for pool in network.pools)
-
-
-def _routes(wired: Wired, pairs: Sequence[Pair], known: Known) -> Iterator[Route]:
-    """To where one may go, and back to who may come, where the default route does not lead there already."""
-    joined = {member.network.network: member for member in wired.members}
-    if any(member.attachment.gateway for member in wired.members):
-        # Everything goes through another container, by the user's word.
-        return
-    for near, far in pairs:
-        ways = ((near, far, True), (far, near, False))
-        for home, other, opens in ways:
-            member = joined.get(home.network)
-            if member is None or other.network in joined:
-                continue
-            for pool in other.pools:
-                if _is_needed(wired, member, pool.subnet, known, opens=opens):
-                    yield from _route(wired, member, pool.subnet)
-
-
-def _is_needed(wired: Wired, member: Member, subnet: Subnet, known: Known, *, opens: bool) -> bool:
-    outward = [each for each in in_order(wired.members, subnet.family, known) if not each.network.internal]
-    given = {route.destination for each in wired.members for route in each.attachment.routes}
-    if str(subnet) in given or subnet.family not in member.addresses:
-        return False
-    # An answer finds its way by any default route: the host knows the connection.
-    return not outward or (opens and outward[0].network.network != member.network.network)
-
-
-def _route(wired: Wired, member: Member, destination: Subnet) -> Iterator[Route]:
-    address = member.addresses[destination.family]
-    near = parse_interface(address)[1]
-    gateway = next((pool.gateway for pool in member.network.family(destination.family) if pool.subnet == near), None)
-    if gateway is None:
-        return
-    interface = wired.interfaces[member.network.network]
-    yield Route(
-        owner=wired.stack,
-        container=wired.identity,
-        destination=str(destination),
-        gateway=text(destination.family, gateway),
-        interface=interface,
-        metric=DEFAULT_METRIC[destination.family],
-        reached_by=address_key(wired.identity, interface, address),
-        source=member.attachment.source,
-    )

@@ -19,7 +19,7 @@ from reconciler.desired.host import host_resources
 from reconciler.desired.jobs import ended_jobs, job_resources
 from reconciler.desired.known import Known
 from reconciler.desired.link_local import link_local_resources
-from reconciler.desired.listeners import check_listeners
+from reconciler.desired.listeners import check_listeners, check_published, listening_on_host
 from reconciler.desired.members import Member, place_members
 from reconciler.desired.modes import check_in_use, namespaces_used
 from reconciler.desired.names import name_resources
@@ -42,9 +42,10 @@ from reconciler.desired.wired import Wired, by_gateway_preference, interface_nam
 from reconciler.errors import NetapplyError, Problem
 from reconciler.firewall import iptables
 from reconciler.manifest.model import Attachment, Container, Manifest
+from reconciler.manifest.vocabulary import OTHER_DRIVERS
 from reconciler.naming import origin_of
 from reconciler.observation import Observation
-from reconciler.resources.agent import HeldPorts
+from reconciler.resources.agent import HELD_PROTOCOLS, HeldPorts
 from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.state import Resource, State
@@ -145,7 +146,7 @@ def _check_drivers(build: _Build, planned: dict[str, PlannedNetwork]) -> None:
             del planned[identity]
             message = f"driver {network.driver} of network {network.name} is not supported; "
             message += f"there is: {', '.join(sorted(DRIVERS))}"
-            build.problems.append(Problem(message, network.source, _INSTEAD.get(network.driver, "")))
+            build.problems.append(Problem(message, network.source, OTHER_DRIVERS.get(network.driver, "")))
 
 
 def _networks(build: _Build, origins: dict[str, str]) -> dict[str, PlannedNetwork]:
@@ -260,6 +261,7 @@ def _resources_of(build: _Build, wired: Sequence[Wired]) -> None:
     build.resources.extend(allowance_resources(wired, build.scope.manifests, known, problems))
     check_room(wired, build.resources, known.observation.facts, problems)
     _publish(build, wired)
+    check_published(wired, build.resources, known, problems)
 
 
 def _place_of(wired: Wired) -> Resource:
@@ -275,11 +277,11 @@ def _place_of(wired: Wired) -> Resource:
 
 def _publish(build: _Build, wired: Sequence[Wired]) -> None:
     wishes = [wish for each in wired for wish in _wishes(build, each)]
-    ports = publish(wishes, build.known, build.problems)
+    ports = publish(wishes, build.known, build.problems, listening_on_host(wired))
     build.resources.extend(ports)
     pins: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
     for port in ports:
-        if not port.routed:
+        if not port.routed and port.protocol in HELD_PROTOCOLS:
             pins[port.owner].add((port.protocol, port.host_address, port.host_port))
     build.resources.extend(HeldPorts(stack, tuple(sorted(held))) for stack, held in sorted(pins.items()))
 
@@ -300,11 +302,3 @@ def _wishes(build: _Build, wired: Wired) -> Iterable[Wish]:
             message += "but has no network that leads outside in that address family"
             hint = "join a network that is not internal, or remove the port"
             build.problems.append(Problem(message, mapping.source, hint))
-
-
-_INSTEAD = {
-    "host": "write network_mode: host on the container",
-    "none": "write network_mode: none on the container",
-    "vlan": "driver macvlan with driver_opts: {parent: eth0.10} makes VLAN 10",
-}
-"""What to write for drivers that make no network of ours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.desired.drivers import DRIVERS
+from reconciler.desired.gateways import place_of
 from reconciler.desired.known import Known
 from reconciler.desired.members import Member
 from reconciler.desired.wired import Wired
@@ -25,6 +26,11 @@ def egress_resources(wired: Sequence[Wired], known: Known, problems: list[Proble
                 message = f"egress address {given.address} of container {each.spec.name} is no address of the host"
                 same = sorted(address for address in present if (":" in address) == (":" in given.address))
                 fault = (message, f"the host has: {', '.join(same)}" if same else "add it to an interface of the host")
+            if fault is None and leaves_by_another(each, family):
+                gateway = next(place_of(member) for member in each.members if member.attachment.gateway)
+                message = f"egress_ip {given.address} of container {each.spec.name} has no effect: "
+                message += f"everything goes through its gateway ({gateway})"
+                fault = (message, "remove it, or the gateway; or give it routes through the network's own gateway")
             if fault is None and not any(True for _ in can_leave(each, family)):
                 message = f"container {each.spec.name} has no bridge network that leads outside with IPv{family}"
                 fault = (message, "join a network that is not internal, or remove egress_ip")
@@ -51,6 +57,16 @@ def can_leave(wired: Wired, family: int) -> Iterator[Member]:
         outward = not member.network.internal and DRIVERS[member.network.driver].PUBLISHES and mode != "isolated"
         if outward and family in member.addresses:
             yield member
+
+
+def leaves_by_another(wired: Wired, family: int) -> bool:
+    """Whether all that the container sends out in that family goes through another one, where no rule of ours sees it.
+
+    Not so where a route of its own leads elsewhere.
+    """
+    routes = [route for member in wired.members for route in member.attachment.routes if route.via]
+    guarded = any(member.attachment.gateway for member in wired.members)
+    return guarded and not any((6 if ":" in route.destination else 4) == family for route in routes)
 
 
 def owner_fault(wired: Wired, key: str) -> tuple[str, str] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 
-from reconciler.desired.egress import can_leave, leaving, owner_fault
+from reconciler.desired.egress import can_leave, leaves_by_another, leaving, owner_fault
 from reconciler.desired.known import Known
+from reconciler.desired.subnet import number, parse_interface
 from reconciler.desired.wired import Wired
 from reconciler.errors import Problem, Source
 from reconciler.firewall.translation import FloatingPolicy
@@ -21,7 +22,7 @@ def floating_resources(wired: Sequence[Wired], known: Known, problems: list[Prob
 
     Where a container has several of one family it leaves with the first; an ``egress_ip`` goes before.
     """
-    claims = _Claims(known, problems)
+    claims = _Claims(known, problems, dict(_on_parents(wired, known)))
     for each in wired:
         families_out = {_family(given.address) for given in each.spec.egress_addresses}
         for given in each.spec.floating_addresses:
@@ -37,7 +38,7 @@ def floating_resources(wired: Sequence[Wired], known: Known, problems: list[Prob
             target = member.addresses[family].partition("/")[0]
             yield HostAddress(each.stack, each.identity, interface, given.address, source=source)
             yield FloatingPolicy(each.stack, each.identity, given.address, target, source=source)
-            if family not in families_out:
+            if family not in families_out and not leaves_by_another(each, family):
                 families_out.add(family)
                 yield from leaving(each, given.address, source)
 
@@ -51,12 +52,35 @@ def _nowhere(wired: Wired, given: FloatingAddress) -> Problem:
     return Problem(message, given.source or wired.spec.source, "join a network that is not internal, of that family")
 
 
+def _on_parents(wired: Sequence[Wired], known: Known) -> Iterator[tuple[str, str]]:
+    """Addresses on networks that are one with the host's own, and whose they are: the host's, other stacks' containers'.
+
+    Of containers of this run it is found where they get their addresses.
+    """
+    for network in {member.network.network: member.network for each in wired for member in each.members}.values():
+        for address in network.host_addresses:
+            yield address, f"is the host's on network {network.name}, at {network.source}"
+    for links in known.sub_interfaces.values():
+        for link in links:
+            if link.owner not in known.scope:
+                for address in known.addresses.get((link.container, link.interface), ()):
+                    yield address.partition("/")[0], f"is {link.container}'s on network {link.network_name} already"
+    for identity, shim in known.shims.items():
+        if shim.owner not in known.scope:
+            for address in known.addresses.get((identity, shim.interface), ()):
+                yield address.partition("/")[0], f"is the host's on network {shim.network_name} already"
+
+
 @dataclass(slots=True)
 class _Claims:
-    """Who has which floating address, in this run and on the host."""
+    """Who has which floating address, in this run and on the host.
+
+    ``on_parents``: addresses that cannot float, because they stand on a network that is one with the host's.
+    """
 
     known: Known
     problems: list[Problem]
+    on_parents: Mapping[str, str]
     here: dict[str, tuple[str, Source | None]] = field(default_factory=dict)
 
     def interface_for(self, wired: Wired, given: FloatingAddress) -> str | None:
@@ -64,9 +88,8 @@ class _Claims:
         fault = owner_fault(wired, "floating_ip") or self._taken(wired, given)
         interface = None
         if fault is None:
-            found = list(self._interfaces(given))
-            interface = found[0] if found else None
-            fault = None if found else self._no_interface(given)
+            interface = next(self._interfaces(given), None)
+            fault = self._edge(given, interface) if interface else self._no_interface(given)
         if fault:
             self.problems.append(Problem(fault[0], given.source or wired.spec.source, fault[1]))
         return interface
@@ -76,6 +99,8 @@ class _Claims:
         first = self.here.setdefault(given.address, (wired.identity, given.source))
         if first[0] != wired.identity:
             return f"{what} is claimed by container {first[0]} too, at {first[1]}", "give one of them another address"
+        if given.address in self.on_parents:
+            return f"{what} {self.on_parents[given.address]}", "choose another address"
         for resource in self.known.others:
             if isinstance(resource, FloatingPolicy) and resource.address == given.address:
                 return f"{what} belongs to container {resource.container} already", "take it off there first"
@@ -99,6 +124,18 @@ class _Claims:
             if address in network.network and interface != "lo"
         ]
         yield from (interface for _, interface in sorted(fitting))
+
+    def _edge(self, given: FloatingAddress, interface: str) -> tuple[str, str] | None:
+        """That no machine of the interface's subnet can have the address, as it stands for the subnet or for all."""
+        for name, of_host in self.known.observation.facts.host_networks:
+            (own, subnet), address = parse_interface(of_host), number(given.address)
+            if name != interface or subnet.family != _family(given.address) or address not in subnet:
+                continue
+            first, last = subnet.usable
+            # A host that has the first address itself is an assumed one, and so is the length of its subnets.
+            if first <= own and not first <= address <= last:
+                return f"{given.address} is the first or last of {subnet}, no machine can have it", "choose another one"
+        return None
 
     def _foreign(self) -> set[str]:
         ours = {bridge.interface for bridge in self.known.bridges.values()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from reconciler.desired.gateway_clients import served
+from reconciler.desired.jobs import faults_of_relation
 from reconciler.desired.known import Known
 from reconciler.desired.members import Member
 from reconciler.desired.networks import PlannedNetwork
@@ -14,7 +16,6 @@ from reconciler.desired.subnet import Subnet, parse_interface
 from reconciler.desired.wired import Wired
 from reconciler.errors import NetapplyError, Problem, Source
 from reconciler.resources.joined import place_words
-from reconciler.resources.route import DEFAULT_DESTINATION, Route
 from reconciler.resources.router_rules import RouterRules
 from reconciler.resources.sysctl import Sysctl
 from reconciler.state import Key, Kind, Resource
@@ -83,7 +84,7 @@ def services(found: Mapping[str, list[Hop]], wired: Sequence[Wired], known: Know
         service.networks.add(hop.member.network.network)
         service.clients.add(hop.client.identity)
         service.sources.append(hop.source)
-    for route, member in _used_from_elsewhere(wired, known):
+    for route, member in served(wired, known):
         service = result[member.container]
         service.families.add(6 if ":" in route.gateway else 4)
         service.networks.add(member.network.network)
@@ -96,22 +97,6 @@ def gateway_resources(found: Mapping[str, Service]) -> Iterable[Resource]:
     """The packet rules of every router; its settings are with all other settings, in ``sysctls.py``."""
     for router, service in sorted(found.items()):
         yield RouterRules(router.partition("/")[0], router, source=service.sources[0])
-
-
-def _used_from_elsewhere(wired: Sequence[Wired], known: Known) -> Iterator[tuple[Route, Member]]:
-    """Default routes of other stacks that lead through a container of this run: it must go on serving them."""
-    members = {
-        (member.network.name, address.partition("/")[0]): member
-        for each in wired
-        for member in each.members
-        for address in member.addresses.values()
-    }
-    for resource in known.others:
-        if isinstance(resource, Route) and resource.destination in DEFAULT_DESTINATION.values():
-            for endpoint in known.endpoints.get(resource.container, ()):
-                member = members.get((endpoint.network_name, resource.gateway))
-                if member and endpoint.interface == resource.interface:
-                    yield resource, member
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +115,11 @@ class _Search:
             what = f"cannot be reached: network {member.network.name} keeps its members apart ({apart})"
             raise _fault(member, what, "use a network whose members reach each other")
         there = self.run.get(router)
+        spec = there.spec if there else None
+        what = "goes through it (gateway)"
+        passing = list(faults_of_relation(client.identity, what, router, spec, self.known, place_of(member)))
+        if passing:
+            raise NetapplyError(passing)
         addresses = _of_run(member, there) if there else self._of_others(member, router)
         common = {
             family: address.partition("/")[0]
@@ -171,10 +161,10 @@ class _Search:
         joined = self.known.joined.get(router)
         if joined:
             raise _without_network(member, joined.owner, joined.namespace)
-        endpoint = self.known.endpoint(router, member.network.name)
-        if endpoint is None:
+        interface = self.known.interface(router, member.network.name)
+        if interface is None:
             raise _fault(member, f"is not on network {member.network.name}", "add that network to its stack's manifest")
-        found = self.known.addresses.get((router, endpoint.interface), [])
+        found = self.known.addresses.get((router, interface), [])
         addresses = {_subnet(address).family: address for address in sorted(found, reverse=True)}
         for family in sorted(addresses.keys() & member.addresses.keys()):
             setting = self.known.others.get(Key(Kind.SYSCTL, f"{router}:{FORWARDING[family]}"))

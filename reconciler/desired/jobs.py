@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 
 from reconciler.desired.known import Known
 from reconciler.desired.wired import Wired
-from reconciler.errors import Problem
+from reconciler.errors import Problem, Source
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort
+from reconciler.manifest.model import Container
 from reconciler.naming import digest
 from reconciler.observation import Observation
 from reconciler.resources.address import Address
 from reconciler.resources.agent import HeldPorts
 from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
-from reconciler.resources.job import EndedJob, Job
+from reconciler.resources.job import EndedJob, Job, job_key
 from reconciler.resources.process import Process, process_key
 from reconciler.snapshot import CONCEALED
 from reconciler.state import HOST_OWNER, Resource, State
@@ -40,6 +41,19 @@ def job_resources(wired: Sequence[Wired], known: Known, problems: list[Problem])
             message = f"container {each.spec.name} has rm: true but no command, so it never ends"
             problems.append(Problem(message, each.spec.source, "give it a command, or leave rm out"))
         yield Job(each.stack, each.identity, source=each.spec.source)
+
+
+def faults_of_relation(
+    user: str, what: str, target: str, spec: Container | None, known: Known, source: Source | None
+) -> Iterator[Problem]:
+    """That ``user`` (``stack/name``) relates to a container that will not be there at the next run.
+
+    ``what`` says how; ``spec`` is that of ``target`` where it is of this run.
+    """
+    if spec.remove if spec else job_key(target) in known.others:
+        place = f" at {spec.source}" if spec and spec.source else ""
+        message = f"container {target}{place} is removed when it ends (rm: true), and {user} {what}"
+        yield Problem(message, source, "leave rm out there, or remove what relies on it")
 
 
 def ended_jobs(resources: Iterable[Resource], observation: Observation) -> tuple[EndedJob, ...]:

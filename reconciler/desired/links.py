@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reconciler.desired.jobs import faults_of_relation
 from reconciler.desired.known import Known
 from reconciler.desired.wired import Wired, by_priority
-from reconciler.errors import Problem
+from reconciler.errors import Problem, Source
 from reconciler.manifest.model import Container, Link
 from reconciler.resources.process import Process, process_key
 from reconciler.resources.resolver import Resolver
@@ -46,10 +47,12 @@ def resolved_links(
 
 
 def _of_container(client: Wired, targets: _Targets, problems: list[Problem]) -> Iterator[ResolvedLink]:
-    for link, found in (
+    all_found = [
         *((link, targets.of_stack(client.stack, link.container)) for link in client.spec.links),
         *((link, targets.anywhere(client.stack, link.container)) for link in client.spec.external_links),
-    ):
+    ]
+    problems.extend(_faults_of_aliases(client, all_found))
+    for link, found in all_found:
         stacks = {target.partition("/")[0] for target in found}
         if len(stacks) == 1:
             yield from _to_targets(client, link, found, targets, problems)
@@ -62,12 +65,27 @@ def _of_container(client: Wired, targets: _Targets, problems: list[Problem]) -> 
             problems.append(Problem(message, link.source, hint))
 
 
+def _faults_of_aliases(client: Wired, all_found: Iterable[tuple[Link, list[str]]]) -> Iterator[Problem]:
+    """Two links by one alias, which names know without regard to case; that of a service leads to all its replicas."""
+    places: dict[str, dict[Source | None, set[str]]] = {}
+    for link, found in all_found:
+        places.setdefault(link.alias.lower(), {}).setdefault(link.source, set()).update(found)
+    for alias, by_place in places.items():
+        (first_place, first), *more = by_place.items()
+        for place, targets in more:
+            if targets != first and targets and first:
+                message = f"container {client.spec.name} knows {', '.join(sorted(targets))} by the alias {alias}, "
+                message += f"by which it knows {', '.join(sorted(first))} too; first at {first_place}"
+                yield Problem(message, place, "give one of them another alias: NAME:ALIAS")
+
+
 def _to_targets(
     client: Wired, link: Link, found: Sequence[str], targets: _Targets, problems: list[Problem]
 ) -> Iterator[ResolvedLink]:
     """The link, to each replica where there are several; the variables are the first one's."""
     variables: tuple[tuple[str, str], ...] | None = None
     for target in found:
+        problems.extend(targets.faults_of(client.identity, target, link))
         addresses = _shared_addresses(client, targets.places(target))
         if not addresses:
             problems.append(_unreachable(client, link, target, targets))
@@ -143,6 +161,11 @@ class _Targets:
             )
             for endpoint in self._known.endpoints.get(namespace, ())
         }
+
+    def faults_of(self, client: str, target: str, link: Link) -> Iterator[Problem]:
+        """Why nobody can rely on the target, though it is there."""
+        spec = self._wired[target].spec if target in self._wired else None
+        return faults_of_relation(client, "links to it", target, spec, self._known, link.source)
 
     def in_host_mode(self, target: str) -> bool:
         """Whether it has no network of its own because it uses the host's."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.desired.host_addresses import holders_on_host
 from reconciler.desired.known import Known
 from reconciler.desired.networks import PlannedNetwork, PlannedPool
 from reconciler.desired.subnet import in_hash_order, number, parse_interface, text
@@ -30,16 +31,21 @@ class Member:
 def place_members(members: Iterable[Member], known: Known, problems: list[Problem]) -> None:
     """Fill in the addresses of all members; a pool that is full is a problem at the member that finds it so."""
     by_network: dict[str, list[Member]] = defaultdict(list)
+    floating: dict[str, str] = {}
     for member in members:
         by_network[member.network.network].append(member)
+        for given in member.spec.floating_addresses:
+            floating[given.address] = f"the floating address of container {member.spec.name}, at {given.source}"
     for network_members in by_network.values():
         network_members.sort(key=lambda member: member.container)
         _count_links(network_members, known, problems)
         network = network_members[0].network
+        # A network on a parent is one with the host's own.
+        held = {**holders_on_host(known), **floating} if network.on_parent else {}
         for family in (4, 6):
             pools = network.family(family)
             if pools:
-                _place_family(family, pools, network_members, known, problems)
+                _place_family(family, pools, network_members, known, problems, held)
 
 
 def _count_links(members: list[Member], known: Known, problems: list[Problem]) -> None:
@@ -57,14 +63,17 @@ def _count_links(members: list[Member], known: Known, problems: list[Problem]) -
 
 
 def _place_family(
-    family: int, pools: tuple[PlannedPool, ...], members: list[Member], known: Known, problems: list[Problem]
+    family: int,
+    pools: tuple[PlannedPool, ...],
+    members: list[Member],
+    known: Known,
+    problems: list[Problem],
+    held: Mapping[str, str],
 ) -> None:
     network = members[0].network
     holders: dict[int, str] = dict.fromkeys(known.foreign_members(network.name), "a container of another stack")
-    if network.on_parent:
-        # The network is one with the host's own.
-        addresses = (*known.observation.facts.addresses, *network.host_addresses)
-        holders.update((number(address), "the host") for address in addresses if (":" in address) == (family == 6))  # noqa: PLR2004  # the family
+    held = {**dict.fromkeys(network.host_addresses, "the host"), **held}
+    holders.update((number(each), who) for each, who in held.items() if (":" in each) == (family == 6))  # noqa: PLR2004  # the family
     for pool in pools:
         holders[pool.gateway] = "the gateway"
         holders.update(dict.fromkeys(pool.reserved, "an aux address"))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from reconciler.desired.jobs import faults_of_relation
 from reconciler.desired.known import Known
 from reconciler.errors import Problem
 from reconciler.manifest.model import Container, Manifest
@@ -45,6 +46,10 @@ class _Modes:
             return identity
         stack = identity.partition("/")[0]
         target = self.find(stack, name) if word == "container" else f"{stack}/{name}"
+        if target is not None:
+            spec, source = self.containers.get(target), container.mode_source or container.source
+            what = "joins it (network_mode)"
+            self.problems.extend(faults_of_relation(identity, what, target, spec, self.known, source))
         if target is not None and target in self.containers:
             return self.namespace_of(target, path)
         if target is None and word == "container" and name in self.known.observation.facts.namespaces:

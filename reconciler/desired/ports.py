@@ -85,9 +85,15 @@ class _Claims:
         self._holders[family, protocol, port].append(holder)
 
 
-def publish(wishes: Iterable[Wish], known: Known, problems: list[Problem]) -> list[PublishedPort]:
-    """Every published port of the run, host ports dealt out."""
-    dealer = _Dealer(known, problems)
+def publish(
+    wishes: Iterable[Wish], known: Known, problems: list[Problem], listening: Iterable[tuple[str, str, int]] = ()
+) -> list[PublishedPort]:
+    """Every published port of the run, host ports dealt out.
+
+    No free choice falls on what containers of the run say that they listen on in the host's network: ``listening`` are
+    protocol, address and port. A fixed port that meets one of them is judged elsewhere.
+    """
+    dealer = _Dealer(known, problems, listening)
     fixed: list[Wish] = []
     free: list[Wish] = []
     for wish in sorted(wishes, key=_order):
@@ -112,11 +118,14 @@ def _order(wish: Wish) -> tuple[int, str, int, str, str]:
 class _Dealer:
     """Deals out host ports, beside what other stacks and foreign programs hold."""
 
-    def __init__(self, known: Known, problems: list[Problem]) -> None:
+    def __init__(self, known: Known, problems: list[Problem], listening: Iterable[tuple[str, str, int]]) -> None:
         self._known = known
         self._problems = problems
         self._claims = _Claims()
         self._foreign = _Claims()
+        self._listening = _Claims()
+        for protocol, address, number in listening:
+            self._listening.add(6 if ":" in address else 4, protocol, number, _Holder(address, "a listener"))
         for ports in known.ports.values():
             for port in ports:
                 if port.owner not in known.scope and not port.routed:
@@ -181,7 +190,7 @@ class _Dealer:
         return port
 
     def _free(self, wish: Wish, port: int) -> bool:
-        return not (self._conflict(self._claims, wish, port) or self._conflict(self._foreign, wish, port))
+        return not any(self._conflict(each, wish, port) for each in (self._claims, self._foreign, self._listening))
 
     def _conflict(self, claims: _Claims, wish: Wish, port: int) -> _Holder | None:
         for family, address in wish.hosts():

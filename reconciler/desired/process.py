@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from reconciler.desired.jobs import faults_of_relation
 from reconciler.desired.known import Known
 from reconciler.desired.links import resolved_links
 from reconciler.desired.shown_files import files_seen
@@ -67,10 +68,14 @@ def _shared(
         identity = name if "/" in name else f"{wired.stack}/{name}"
         target = by_identity.get(identity)
         there = target.spec.command is not None if target else process_key(identity) in known.others
+        source = shared.source or wired.spec.source
+        what = f"shares its {shared.kind} namespace"
+        spec = target.spec if target else None
+        problems.extend(faults_of_relation(wired.identity, what, identity, spec, known, source))
         if not there:
             message = f"{shared.kind}: {shared.target} of container {wired.spec.name}: "
             message += "it has no command, so no such namespace" if target else f"there is no container {name}"
-            problems.append(Problem(message, shared.source or wired.spec.source, "name a container with a command"))
+            problems.append(Problem(message, source, "name a container with a command"))
         yield shared.kind, identity
 
 

@@ -126,6 +126,8 @@ def _fault(wired: Wired, member: Member, route: Route) -> tuple[str, str] | None
         what = f"which its address there is in ({near})" if near else f"as it has no IPv{family} address there"
         message = f"{route.gateway} is not in the subnet of network {member.network.name} {what}"
         return message, "put the route on the network that its next hop is on"
+    if family == 4 and not near.usable[0] <= via <= near.usable[1]:  # noqa: PLR2004  # IPv6 has no broadcast address
+        return f"{route.gateway} is the first or last of {near}, no machine can have it", "name one on that network"
     if via == own:
         return f"{route.gateway} is its own address, and leads nowhere", "name another one on that network"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from reconciler.desired.gateway_clients import check_clients
 from reconciler.desired.gateways import gateway_resources, hops, services
 from reconciler.desired.known import Known
 from reconciler.desired.routes import route_resources
@@ -11,12 +12,14 @@ from reconciler.desired.sysctls import sysctl_resources
 from reconciler.desired.wired import Wired
 from reconciler.errors import Problem
 from reconciler.firewall.policy import PublishedPort
+from reconciler.firewall.translation import FloatingPolicy
 from reconciler.resources.route import UNICAST, Route
 from reconciler.state import Resource, State
 
 
 def routing_resources(wired: Sequence[Wired], known: Known, problems: list[Problem]) -> Iterable[Resource]:
     """Routes, router rules and kernel settings of all containers of the run."""
+    check_clients(wired, known, problems)
     through = hops(wired, known, problems)
     serving = services(through, wired, known)
     yield from route_resources(wired, through, known, problems)
@@ -25,19 +28,26 @@ def routing_resources(wired: Sequence[Wired], known: Known, problems: list[Probl
 
 
 def unanswered(wanted: State) -> Iterable[Problem]:
-    """A warning for each container with published ports whose answers to other machines go into its gateway."""
+    """A warning for each container whose answers to other machines go into its gateway.
+
+    Of those with published ports or floating addresses: once for the ports, and for each address.
+    """
     routes = [resource for resource in wanted if isinstance(resource, Route)]
     # Only the way through another container waits for something: that it forwards.
     guarded = {(route.container, route.family) for route in routes if route.is_way_out and route.after}
     directed = {(route.container, route.family) for route in routes if route.kind == UNICAST and not route.is_way_out}
     warned = set()
-    for port in wanted:
-        if not isinstance(port, PublishedPort) or port.host_address.startswith("127."):
-            continue
-        place = (port.container, port.family)
-        if place in guarded - directed and port.container not in warned:
-            warned.add(port.container)
-            name = port.container.partition("/")[2]
-            message = f"ports of container {name} are not reached from other machines: it answers through its gateway"
+    for way in wanted:
+        match way:
+            case PublishedPort() if not way.host_address.startswith("127."):
+                what, family = "ports of container {} are", way.family
+            case FloatingPolicy():
+                what, family = f"floating address {way.address} of container {{}} is", 6 if ":" in way.address else 4
+            case _:
+                continue
+        about = what.format(way.container.partition("/")[2])
+        if (way.container, family) in guarded - directed and (way.container, about) not in warned:
+            warned.add((way.container, about))
+            message = f"{about} not reached from other machines: it answers through its gateway"
             hint = "give it a route to those machines, through the network's own gateway: routes: [{to: …, via: …}]"
-            yield Problem(message, port.source, hint, "warning")
+            yield Problem(message, way.source, hint, "warning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from reconciler.desired.host_addresses import holders_on_host
 from reconciler.desired.known import Known
 from reconciler.desired.networks import PlannedNetwork
 from reconciler.desired.parents import hardware_of, links_by_name
@@ -80,6 +81,7 @@ def _faults(network: PlannedNetwork, known: Known) -> Iterator[Problem]:
         yield Problem(message, network.source, "use mode bridge, or remove host_address")
     shim = known.shims.get(network.network)
     held = {a.partition("/")[0] for a in known.addresses.get((network.network, shim.interface), ())} if shim else set()
+    taken = holders_on_host(known)
     for address in network.host_addresses:
         pools = network.family(_family(address))
         pool = next((pool for pool in pools if number(address) in pool.subnet), None)
@@ -87,8 +89,9 @@ def _faults(network: PlannedNetwork, known: Known) -> Iterator[Problem]:
             message = f"host_address {address} is outside network {network.name}"
         elif number(address) == pool.gateway and network.has_router:
             message = f"host_address {address} is the gateway of network {network.name}"
-        elif address in known.observation.facts.addresses and address not in held:
-            message = f"host_address {address} of network {network.name} is an address of the host's already"
+        elif address in taken and address not in held:
+            who = "an address of the host's" if taken[address] == "the host" else taken[address]
+            message = f"host_address {address} of network {network.name} is {who} already"
         elif number(address) in known.foreign_members(network.name):
             message = f"host_address {address} of network {network.name} is a container's of another stack"
         else:

@@ -324,3 +324,14 @@ def changed(before: str, after: str) -> tuple[str, ...]:
 def test_a_plans_line_shows_what_changes_in_a_file() -> None:
     assert changed("a\nb\n", "a\nc\n") == ("- b", "+ c")
     assert changed("", "".join(f"{number}\n" for number in range(9)))[-2:] == ("+ 5", "...")
+
+
+@pytest.mark.parametrize(
+    "links", ["links: ['b:x', 'c:x']", "links: ['b:Zed', 'c:zed']", "links: [b], external_links: ['c:b']"]
+)
+def test_two_containers_cannot_be_known_by_one_alias(links: str) -> None:
+    others = f"  b: {at('8')}\n  c: {at('9')}\n"
+    told = problems(stack(f"  a: {at('7', links)}\n{others}"))
+    assert "container a knows shop/c by the alias" in told
+    assert "by which it knows shop/b too; first at -:4:" in told
+    plan(stack(f"  a: {at('7', links.replace('c:', 'b:'))}\n{others}"))

@@ -275,6 +275,8 @@ def test_routes_of_every_kind() -> None:
     [
         ([StaticRoute("10.9.0.0/16", "10.2.0.2")], "10.2.0.2 is not in the subnet of network a which"),
         ([StaticRoute("10.9.0.0/16", "10.1.0.9")], "10.1.0.9 is its own address"),
+        ([StaticRoute("10.9.0.0/16", "10.1.0.0")], "10.1.0.0 is the first or last of 10.1.0.0/24, no machine"),
+        ([StaticRoute("10.9.0.0/16", "10.1.0.255")], "10.1.0.255 is the first or last of 10.1.0.0/24, no machine"),
         ([StaticRoute("10.9.0.0/16", "fd01::2")], "is of the other address family"),
         (
             [
