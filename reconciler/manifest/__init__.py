@@ -35,9 +35,9 @@ def load(
     Raises:
         NetapplyError: with all that is wrong, each fault with its place.
     """
-    from reconciler.manifest import documents, loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
+    from reconciler.manifest import files, loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
 
-    run = documents.Run(environment, stdin, tuple(profiles), None if env_files is None else _texts(env_files))
+    run = files.Run(environment, stdin, tuple(profiles), None if env_files is None else _texts(env_files))
     return loading.load(_texts(paths), stack_name, run)
 
 
@@ -64,9 +64,9 @@ def stacks(
         NetapplyError: with all that is wrong in all of them; two stacks of one name;
             ``stack_name`` for several stacks.
     """
-    from reconciler.manifest import documents, loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
+    from reconciler.manifest import files, loading  # noqa: PLC0415  # pydantic and YAML take 100 ms to import
 
-    run = documents.Run(environment, stdin, tuple(profiles), None if env_files is None else _texts(env_files))
+    run = files.Run(environment, stdin, tuple(profiles), None if env_files is None else _texts(env_files))
     if tree is not None:
         run.tree = tree
     return loading.stacks(_texts(file_arguments), _texts(merged), stack_name, str(directory), run)

@@ -21,9 +21,25 @@ Subnet = IPv4Network | IPv6Network
 LONGEST_INTERFACE_NAME = 15
 """Bytes; the kernel's IFNAMSIZ is 16 with the closing zero."""
 
-_HOST_LABEL = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
 _LONGEST_HOST_NAME = 253
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(?:\1[0-9a-fA-F]{2}){4}")
+_WITH_PORT = re.compile(r"\[([^]]+)\]:[0-9]+|([0-9.]+):[0-9]+")
+_DOTTED = re.compile(r"[0-9.]+")
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F:.]+")
+_SPECIAL: tuple[tuple[Subnet, str], ...] = tuple(
+    (ip_network(text), what)
+    for text, what in (
+        ("0.0.0.0/8", "addresses that mean the host itself"),
+        ("127.0.0.0/8", "loopback addresses"),
+        ("224.0.0.0/4", "multicast addresses"),
+        ("240.0.0.0/4", "reserved addresses"),
+        ("::/127", "the unspecified and the loopback address"),
+        ("fe80::/10", "link-local addresses"),
+        ("ff00::/8", "multicast addresses"),
+    )
+)
+"""What no network's subnet may hold (RFC 6890, RFC 4291): every link has it already, or none can."""
 _RESERVED_INTERFACES = frozenset({".", "..", "lo", "all", "default"})
 
 
@@ -37,11 +53,8 @@ def parse_address(text: str, family: int | None = None) -> Address:
     try:
         address = ip_address(bare)
     except (AddressValueError, ValueError):
-        hint = typographic_hint(text)
-        if not hint:
-            hint = "write 127.0.0.1" if bare == "localhost" else "an address is needed here, not a name"
         message = f"'{text}' is not an IP address"
-        raise FormError(message, hint) from None
+        raise FormError(message, typographic_hint(text) or _instead_of_address(bare)) from None
     if "%" in bare:
         message = f"'{text}' has a scope"
         raise FormError(message, f"write {bare.partition('%')[0]}")
@@ -61,7 +74,7 @@ def parse_subnet(text: str) -> Subnet:
     try:
         if not slash or not length.isdecimal():
             message = f"'{text}' has no prefix length"
-            raise FormError(message, _with_length(base))
+            raise FormError(message, _from_netmask(text) or _with_length(base))
         subnet = ip_network(text, strict=False)
     except (AddressValueError, ValueError):
         message = f"'{text}' is not a subnet"
@@ -109,11 +122,11 @@ def parse_host_name(text: str) -> str:
     Raises:
         FormError: it is none.
     """
-    labels = text.removesuffix(".").replace("_", "-").split(".")
-    fits = len(text) <= _LONGEST_HOST_NAME and all(_HOST_LABEL.fullmatch(label.strip("-") or "-") for label in labels)
-    if not fits:
+    labels = text.removesuffix(".").split(".")
+    if len(text) > _LONGEST_HOST_NAME or not all(map(_HOST_LABEL.fullmatch, labels)):
         message = f"'{text}' is not a host name"
-        raise FormError(message, typographic_hint(text) or "letters, digits and '-', in parts of 1 to 63")
+        hint = "letters, digits and '-', which is neither first nor last, in parts of 1 to 63"
+        raise FormError(message, typographic_hint(text) or hint)
     return text
 
 
@@ -134,6 +147,48 @@ def parse_interface_name(text: str) -> str:
         message = f"interface name '{text}' means something else to the kernel"
         raise FormError(message)
     return text
+
+
+def why_no_subnet(subnet: Subnet) -> str:
+    """Why no network can have the subnet: the other sort of addresses that it holds; nothing where it can."""
+    for special, what in _SPECIAL:
+        if subnet.version == special.version and subnet.overlaps(special):
+            return f"{what} ({special})"
+    return ""
+
+
+def _instead_of_address(text: str) -> str:
+    """What is meant by a text that is no address."""
+    if text == "localhost":
+        return "write 127.0.0.1"
+    address, slash, length = text.partition("/")
+    if slash and length.isdecimal() and _is_address(address):
+        return f"write it without the prefix length: {address}"
+    bracketed = _WITH_PORT.fullmatch(text)
+    if bracketed and _is_address(bracketed[1] or bracketed[2]):
+        return f"write it without the port: {bracketed[1] or bracketed[2]}"
+    if _DOTTED.fullmatch(text):
+        return "an IPv4 address is four numbers from 0 to 255, without leading zeros"
+    if _HEXADECIMAL.fullmatch(text) and text.count(":") > 1:
+        return "an IPv6 address is eight groups of four hexadecimal digits, '::' once in place of groups of zeros"
+    return "an address is needed here, not a name"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_netmask(text: str) -> str:
+    """The subnet as it is written, of one that has a netmask (255.255.0.0) in place of a prefix length."""
+    try:
+        subnet = ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    return f"write {subnet}" if "/" in text else ""
 
 
 def _with_length(base: str) -> str:

@@ -16,6 +16,7 @@ from ruamel.yaml.events import (
 )
 
 from reconciler.errors import NetapplyError, Problem, Source
+from reconciler.manifest.characters import has_forbidden, impossible
 from reconciler.manifest.nodes import OVERRIDE, RESET, Mapping, Node, Scalar, Sequence, source_of
 from reconciler.manifest.scalars import resolve
 
@@ -31,6 +32,8 @@ LONGEST_SCALAR = 256 * 1024
 _CORE = "tag:yaml.org,2002:"
 _OWN_TAGS = frozenset({RESET, OVERRIDE})
 _MERGE = "<<"
+_NO_KEY = "\0"
+"""Stands for a key that is none; no key's text can be that."""
 
 
 @dataclass(slots=True)
@@ -38,13 +41,15 @@ class Document:
     """One parsed file.
 
     ``templates`` are the value scalars that hold a ``$``, each once; ``has_typography`` says
-    that there is a dash or quote of a word processor somewhere in the text.
+    that there is a dash or quote of a word processor somewhere in the text, ``has_controls``
+    that an escape brought a control character into some scalar.
     """
 
     root: Node | None = None
     templates: list[Scalar] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     has_typography: bool = False
+    has_controls: bool = False
 
 
 class Builder:
@@ -95,9 +100,17 @@ class Builder:
         node = Scalar(self._file, mark.line + 1, mark.column + 1, text, value)
         if event.tag is not None:
             self._tag(node, event)
+        # Only an escape in double quotes can bring in what the text itself was searched for.
+        if event.style == '"' and has_forbidden(text):
+            self._strange(node)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         self._add(node)
+
+    def _strange(self, node: Scalar) -> None:
+        self._document.has_controls = True
+        if message := impossible(node):
+            self._document.problems.append(Problem(message, source_of(node), "remove the escape sequence"))
 
     def _tag(self, node: Node, event: Any) -> None:
         tag = str(event.tag)
@@ -187,10 +200,12 @@ class Builder:
             self._document.problems.append(
                 Problem("a list or mapping cannot be a key", source_of(node), "a value with { in it needs quotes"),
             )
-            node = Scalar(node.file, node.line, node.column, f"\0{node.line}:{node.column}", None)
+            node = Scalar(node.file, node.line, node.column, _NO_KEY, None)
         self._key = node
 
     def _entry(self, mapping: Mapping, key: Scalar, value: Node) -> None:
+        if key.text == _NO_KEY:
+            return  # noted already, and its value is nobody's
         first = mapping.keys.get(key.text)
         if first is None:
             mapping.put(key, value)

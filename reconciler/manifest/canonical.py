@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from reconciler.manifest.options import BRIDGE_FIELDS, ENDPOINT_SYSCTLS
 from reconciler.manifest.parent_options import PARENT_FIELDS
 from reconciler.manifest.ports import range_text, span_text
 from reconciler.manifest.replicas import collapse
+from reconciler.manifest.writing import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,13 +49,7 @@ def canonical(manifest: Manifest) -> dict[str, Any]:
 
 def render(manifest: Manifest) -> str:
     """`canonical` as YAML text."""
-    from ruamel.yaml import YAML  # noqa: PLC0415  # needed by one command only
-
-    yaml = YAML()
-    yaml.width = 1000
-    text = io.StringIO()
-    yaml.dump(canonical(manifest), text)
-    return text.getvalue()
+    return text_of(canonical(manifest))
 
 
 def _escaped(value: Any) -> Any:

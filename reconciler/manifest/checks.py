@@ -10,17 +10,21 @@ from reconciler.errors import Source
 from reconciler.manifest.allowances import check_allowances
 from reconciler.manifest.attached import check_attached
 from reconciler.manifest.faults import Faults, suggestion
+from reconciler.manifest.jobs import check_jobs
 from reconciler.manifest.lint import advise
 from reconciler.manifest.members import Member, check_host_addresses, check_members
-from reconciler.manifest.model import Container, Network
+from reconciler.manifest.model import Container, Network, Pool
 from reconciler.manifest.modes import check_modes, is_joiner
+from reconciler.manifest.name_clashes import check_names
 from reconciler.manifest.outward import check_outward
 from reconciler.manifest.port_checks import check_ports
 from reconciler.manifest.routes import check_routes
+from reconciler.manifest.vocabulary import DRIVERS, OTHER_DRIVERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
+    from reconciler.manifest.addresses import Subnet
     from reconciler.manifest.context import Context
 
 _NOWHERE = Source("", 0, 0)
@@ -34,17 +38,20 @@ def check_stack(networks: dict[str, Network], containers: Sequence[Container], c
     for container in containers:
         for attachment in container.attachments:
             members[attachment.network].append((container, attachment))
+    _check_drivers(networks.values(), members, context)
     for key, joined in members.items():
         if key in networks:
             check_members(networks[key], joined, context)
         else:
             _note_undefined(key, joined, networks, context.faults)
+    check_names(members, context)
     by_name = {container.name: container for container in containers}
     for network in networks.values():
         if network.host_addresses:
             check_host_addresses(network, context)
     check_modes(context)
     check_attached(containers, context)
+    check_jobs(by_name, context)
     check_allowances(networks, context)
     check_outward(networks, containers, context)
     for container in containers:
@@ -55,21 +62,38 @@ def check_stack(networks: dict[str, Network], containers: Sequence[Container], c
     advise(containers, context)
 
 
+def _check_drivers(networks: Iterable[Network], used: Collection[str], context: Context) -> None:
+    """Drivers of others: an error where a container joins the network, which is not made where nobody does."""
+    for network in networks:
+        if network.driver in OTHER_DRIVERS:
+            message = f"driver {network.driver} of network {network.name} is not supported; "
+            message += f"there is: {', '.join(sorted(DRIVERS))}"
+            note = context.faults.add if network.key in used else context.faults.warn
+            note(message, context.at("networks", network.key, "driver"), OTHER_DRIVERS[network.driver])
+
+
 def _check_pools(networks: Iterable[Network], faults: Faults) -> None:
-    """Overlapping subnets: sorted by first address, one overlaps another only if it begins inside it."""
+    """Overlapping subnets: sorted by first address, one overlaps those before it that it begins inside of."""
     pools = [(ip_network(pool.subnet), pool, network) for network in networks for pool in network.pools]
     pools.sort(key=lambda entry: (entry[0].version, int(entry[0].network_address), entry[0].prefixlen))
-    outer = None
+    # Each inside the one before it, so never more than there are prefix lengths.
+    around: list[tuple[Subnet, Pool, Network]] = []
     for entry in pools:
-        if outer is None or entry[0].network_address not in outer[0]:
-            outer = entry
-            continue
-        first, second = sorted((outer, entry), key=lambda each: each[1].source or _NOWHERE)
-        message = (
-            f"subnet {second[1].subnet} of network '{second[2].key}' overlaps {first[1].subnet} "
-            f"of network '{first[2].key}' at {first[1].source}"
-        )
-        faults.add(message, second[1].source, "give one of them another subnet")
+        while around and entry[0].network_address not in around[-1][0]:
+            around.pop()
+        for outer in around:
+            _note_overlap(outer[1:], entry[1:], faults)
+        if not around or around[-1][0] != entry[0]:
+            around.append(entry)
+
+
+def _note_overlap(one: tuple[Pool, Network], other: tuple[Pool, Network], faults: Faults) -> None:
+    first, second = sorted((one, other), key=lambda each: each[0].source or _NOWHERE)
+    message = (
+        f"subnet {second[0].subnet} of network '{second[1].key}' overlaps {first[0].subnet} "
+        f"of network '{first[1].key}' at {first[0].source}"
+    )
+    faults.add(message, second[0].source, "give one of them another subnet")
 
 
 def _check_network_names(networks: Iterable[Network], context: Context) -> None:

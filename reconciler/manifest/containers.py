@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.addresses import parse_host_name
+from reconciler.manifest.addresses import parse_address, parse_host_name
 from reconciler.manifest.attached import convert_attach
 from reconciler.manifest.attachments import convert_attachments
 from reconciler.manifest.environment import convert_environment
-from reconciler.manifest.faults import FormError
+from reconciler.manifest.faults import FormError, typographic_hint
 from reconciler.manifest.model import Container, PortMapping
 from reconciler.manifest.models import ContainerPart, PortPart
 from reconciler.manifest.modes import convert_mode, is_joiner
 from reconciler.manifest.openings import convert_listen, convert_open, convert_sources
 from reconciler.manifest.outward import convert_egress, convert_floating
-from reconciler.manifest.ports import Published, parse_exposed, parse_long, parse_short
+from reconciler.manifest.ports import (
+    Published,
+    parse_exposed,
+    parse_protocol,
+    parse_published,
+    parse_short,
+    parse_target,
+)
 from reconciler.manifest.process import convert_command, convert_restart, convert_sysctls
 from reconciler.manifest.relations import convert_dns, convert_extra_hosts, convert_links
 from reconciler.manifest.shared import convert_shared
@@ -22,7 +30,11 @@ from reconciler.manifest.shared import convert_shared
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reconciler.errors import Source
     from reconciler.manifest.context import Context
+
+
+_PROFILE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
 def convert_container(
@@ -68,18 +80,31 @@ def convert_container(
     )
 
 
+def check_profiles(name: str, part: ContainerPart | None, context: Context) -> None:
+    """Note names that no profile can have (Compose specification, 15), also of a container that is not active."""
+    for index, profile in enumerate((part.profiles if part else None) or ()):
+        if profile and not _PROFILE.fullmatch(profile):
+            hint = typographic_hint(profile) or "letters, digits, '_', '.' and '-', a letter or digit first"
+            message = f"'{profile}' cannot be the name of a profile"
+            context.faults.add(message, context.at("containers", name, "profiles", index), hint)
+
+
 def _ports(name: str, part: ContainerPart, mode: str | None, context: Context) -> tuple[PortMapping, ...]:
     """The published ports; equal entries count once, the later one's name wins (Compose's rule)."""
     found: dict[Published, PortMapping] = {}
     for index, entry in enumerate(part.ports or ()):
-        source = context.at("containers", name, "ports", index)
-        label = entry.name if isinstance(entry, PortPart) else None
-        try:
-            each = [_long(entry)] if isinstance(entry, PortPart) else parse_short(entry)
-        except FormError as error:
-            context.faults.add_form(error, source)
-            continue
-        sources = _sources(entry, ("containers", name, "ports", index, "sources"), context)
+        path = ("containers", name, "ports", index)
+        source = context.at(*path)
+        label: str | None = None
+        sources: tuple[str, ...] = ()
+        if isinstance(entry, PortPart):
+            label, each = entry.name, _long(entry, path, context)
+            sources = convert_sources(entry.sources, (*path, "sources"), context)
+            _check_families(sources, each, (*path, "sources"), context)
+        else:
+            each = _short(entry, source, context)
+        if context.has_too_many_ports(len(each), name, source):
+            break
         for port in each:
             found[port] = PortMapping(
                 port.target, port.published, port.host_address, port.protocol, label, source, sources
@@ -97,21 +122,22 @@ def _add_exposed(name: str, part: ContainerPart, found: dict[Published, PortMapp
     source = context.key_at("containers", name, "publish_all")
     published = {(port.target, port.protocol) for port in found}
     for entry in _exposed(name, part, context):
-        for port in parse_short(entry):
+        ports = parse_short(entry)
+        if context.has_too_many_ports(len(ports), name, source):
+            break
+        for port in ports:
             if (port.target, port.protocol) not in published:
                 found[port] = PortMapping(port.target, protocol=port.protocol, source=source)
 
 
-def _sources(entry: str | PortPart, path: tuple[str | int, ...], context: Context) -> tuple[str, ...]:
-    """Who may use the port; subnets of the other family alone would let nobody in."""
-    if isinstance(entry, str):
-        return ()
-    sources = convert_sources(entry.sources, path, context)
-    host_ip = entry.host_ip or ""
-    if sources and host_ip and all((":" in each) != (":" in host_ip) for each in sources):
-        message = f"nobody can use the port: no source is of the family of {host_ip}"
+def _check_families(
+    sources: tuple[str, ...], ports: list[Published], path: tuple[str | int, ...], context: Context
+) -> None:
+    """Subnets of the other family alone would let nobody in."""
+    address = ports[0].host_address if ports else None
+    if sources and address and all((":" in each) != (":" in address) for each in sources):
+        message = f"nobody can use the port: no source is of the family of {address}"
         context.faults.add(message, context.key_at(*path), "add subnets of that family, or remove host_ip")
-    return sources
 
 
 def _without_mapping(name: str, mode: str, ports: list[Published]) -> tuple[str, str]:
@@ -139,5 +165,23 @@ def _exposed(name: str, part: ContainerPart, context: Context) -> tuple[str, ...
     return tuple(dict.fromkeys(entry for entry in found if entry))
 
 
-def _long(entry: PortPart) -> Published:
-    return parse_long(entry.target, entry.published or "", entry.host_ip or "", entry.protocol or "")
+def _short(text: str, source: Source, context: Context) -> list[Published]:
+    try:
+        return parse_short(text)
+    except FormError as error:
+        context.faults.add_form(error, source)
+        return []
+
+
+def _long(entry: PortPart, path: tuple[str | int, ...], context: Context) -> list[Published]:
+    """The mapping of a long form; none where a key is at fault, each of which is noted."""
+    before = len(context.faults.errors)
+    if not entry.target:
+        context.faults.add("the entry names no port of the container", context.at(*path, "target"), "write target: 80")
+    target = context.take(parse_target, entry.target, *path, "target")
+    published = context.take(parse_published, entry.published, *path, "published")
+    address = context.take(parse_address, entry.host_ip, *path, "host_ip")
+    protocol = context.take(parse_protocol, entry.protocol, *path, "protocol")
+    if target is None or len(context.faults.errors) > before:
+        return []
+    return [Published(target, published, str(address) if address else None, protocol or "tcp")]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from reconciler.manifest.models import ContainerPart
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_MOST_PORTS = 200_000
+"""Of one stack: three containers that publish all there are."""
 LONGEST_NAME = 63
 """Characters; names are DNS labels as well (RFC 1035)."""
 
@@ -41,10 +43,27 @@ class Context:
     """The containers of the stack that are active, by their keys."""
     replicas: dict[str, int] = field(default_factory=dict)
     """How many containers each of them stands for; also those that stand for none."""
+    provided: set[str] = field(default_factory=set)
+    """The containers, by their keys, that a provider makes, and that are none of netapply's."""
     unclear_networks: set[str] = field(default_factory=set)
     """Networks with a faulty subnet; what depends on their subnets cannot be judged."""
     read_file: Callable[[str], bytes | str] = _no_files
     """The contents of a file that the manifest names; raises NetapplyError where it cannot be read."""
+
+    ports_so_far: list[int] = field(default_factory=lambda: [0])
+    """How many ports were counted so far."""
+
+    def has_too_many_ports(self, more: int, name: str, source: Source) -> bool:
+        """Whether the stack publishes too many, with these ``more`` ones of a container, each replica's; noted once."""
+        total = self.ports_so_far[0]
+        more *= self.replicas.get(name, 1)
+        self.ports_so_far[0] = total + more
+        if total <= _MOST_PORTS < total + more:
+            message = f"more than {_MOST_PORTS} ports are published"
+            self.faults.add(
+                message, source, "publish fewer; a container that needs them all may have network_mode: host"
+            )
+        return total + more > _MOST_PORTS
 
     def at(self, *path: str | int) -> Source:
         """The place of the value at ``path``."""
@@ -108,6 +127,8 @@ class Context:
         """Why a container that stands in the file is not part of the stack; nothing for one that does not."""
         if self.replicas.get(name) == 0:
             return f"it has no replicas: {self.at('containers', name)}"
+        if name in self.provided:
+            return "its provider makes it, outside of netapply"
         declared = child(self.root, ("containers",))
         if isinstance(declared, Mapping) and name in declared.entries and name not in self.parts:
             return "it belongs to a profile that is not active: give --profile"

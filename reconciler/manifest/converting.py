@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from reconciler.manifest.attachments import DEFAULT_NETWORK
 from reconciler.manifest.checks import check_stack
-from reconciler.manifest.containers import convert_container
+from reconciler.manifest.containers import check_profiles, convert_container
 from reconciler.manifest.context import Context
+from reconciler.manifest.dependencies import check_dependencies, take_provided
 from reconciler.manifest.merge import settle
 from reconciler.manifest.model import Manifest
 from reconciler.manifest.models import ContainerPart
@@ -81,6 +82,8 @@ def _parts(
     environment: Table[str, str],
     profiles: frozenset[str],
 ) -> tuple[dict[str, Network], tuple[Container, ...]]:
+    for name, each in (part.containers or {}).items():
+        check_profiles(name, each, context)
     networks = {
         key: convert_network(key, entry or NetworkPart(), context) for key, entry in (part.networks or {}).items()
     }
@@ -88,6 +91,8 @@ def _parts(
         name: entry or ContainerPart() for name, entry in (part.containers or {}).items() if _active(entry, profiles)
     }
     _note_container_names(active, context)
+    check_dependencies(active, context)
+    active = take_provided(active, context)
     for name, entry in active.items():
         context.replicas[name] = replicas_of(name, entry, context)
     context.parts.update({name: entry for name, entry in active.items() if context.replicas[name]})

@@ -3,62 +3,85 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import dirname, join
 from typing import TYPE_CHECKING
 
-from reconciler.errors import NetapplyError, Problem, Source
-from reconciler.manifest.dotenv import parse_dotenv
+from reconciler.errors import NetapplyError, Source
+from reconciler.manifest.characters import refuse_controls
 from reconciler.manifest.extending import Extension
-from reconciler.manifest.faults import Faults
+from reconciler.manifest.faults import FormError
+from reconciler.manifest.files import DOTENV, Run, asked, content, read_variables
 from reconciler.manifest.including import Inclusion, take_inclusions
-from reconciler.manifest.interpolation import interpolate
+from reconciler.manifest.interpolation import Interpolation, interpolate
 from reconciler.manifest.lint import advise_on_characters
 from reconciler.manifest.merge import merge
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
-from reconciler.manifest.normalise import Unused, normalise
-from reconciler.manifest.reading import LARGEST_FILE, read
-from reconciler.manifest.tree import DISK, Tree
+from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.normalise import normalise
+from reconciler.manifest.paths import identity
+from reconciler.manifest.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Table
     from collections.abc import Sequence as Several
 
-STDIN = "-"
-DOTENV = ".env"
+    from reconciler.manifest.builder import Document
+
 _LONGEST_CHAIN = 20
+_MOST_INCLUSIONS = 1000
+_LARGEST_ALTOGETHER = 32 * 1024 * 1024
+"""Bytes of the files that others ask for, all of one stack."""
 
 
 @dataclass(slots=True)
-class Run:
-    """What the stacks of one run share. ``env_files`` None: each stack's own ``.env``. ``tree`` has the files.
+class _Taken:
+    """What all inclusions of one stack have taken in; the same files seen with the same variables count, but are kept."""
 
-    ``files`` are those that were asked for so far, found or not: the result is as good as they are unchanged.
-    """
-
-    environment: Table[str, str]
-    stdin: str | bytes | None = None
-    profiles: tuple[str, ...] = ()
-    env_files: tuple[str, ...] | None = None
-    faults: Faults = field(default_factory=Faults)
-    unused: Unused = field(default_factory=Unused)
-    files: set[str] = field(default_factory=set)
-    tree: Tree = DISK
+    inclusions: int = 0
+    bytes: int = 0
+    results: dict[tuple[object, ...], Mapping | None] = field(default_factory=dict)
 
 
 class Documents:
     """The files of one stack, or of one inclusion, that see the same variables.
 
     ``directory`` is what relative paths in them start from; ``chain`` are the files that
-    are being included, outermost first.
+    are being included, outermost first; ``taken`` is what goes for the whole stack.
     """
 
-    def __init__(self, environment: Table[str, str], directory: str, run: Run, chain: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        environment: Table[str, str],
+        directory: str,
+        run: Run,
+        chain: tuple[str, ...] = (),
+        taken: _Taken | None = None,
+    ) -> None:
         self._environment = environment
         self._directory = directory
         self._run = run
         self._chain = chain
+        self._taken = taken or _Taken()
+        self._parsed: dict[str, Document | None] = {}
         self._read: dict[str, Mapping | None] = {}
-        self._extension = Extension(self._other, run.faults)
+        self._extension = Extension(self._document, run.faults)
+
+    def know(self, variable: str, value: str) -> None:
+        """Give the files one more variable; to be called before `stack`."""
+        self._environment = {**self._environment, variable: value}
+
+    def written_name(self, paths: Several[str]) -> tuple[str, Source] | None:
+        """What the last of the files that has a ``name`` says, and where; None for none."""
+        for path in reversed(paths):
+            document = self._parse(path, None)
+            root = document.root if document else None
+            node = root.entries.get("name") if isinstance(root, Mapping) else None
+            if isinstance(node, Scalar) and node.text and node.tag != RESET:
+                try:
+                    return Interpolation(self._environment).substitute(node.text), source_of(node)
+                except FormError:
+                    return None  # noted when the file is interpolated as a whole
+        return None
 
     def stack(self, paths: Several[str], asked_by: Node | None = None) -> Mapping | None:
         """The files merged in their order; None when one could not be read, which is noted."""
@@ -69,6 +92,7 @@ class Documents:
             if document is None:
                 readable = False
                 continue
+            self._check_resets(document, merged)
             for inclusion in take_inclusions(document, path, self._run.faults):
                 document = self._include(inclusion, document, path)
             document = self._extension.apply(document, path, merged)
@@ -78,30 +102,63 @@ class Documents:
 
     def _include(self, inclusion: Inclusion, document: Mapping, path: str) -> Mapping:
         """The included stack with ``document`` laid over it."""
-        faults = self._run.faults
-        chain = (*self._chain, str(Path(path).resolve()))
-        if str(Path(inclusion.paths[0]).resolve()) in chain or len(chain) > _LONGEST_CHAIN:
-            faults.add(f"{inclusion.paths[0]} includes itself", source_of(inclusion.node), "remove one of the includes")
-            return document
-        environment = {**self._variables(inclusion), **self._environment}
-        included = Documents(environment, inclusion.directory, self._run, chain).stack(inclusion.paths, inclusion.node)
+        included = self._included(inclusion, (*self._chain, path))
         if included is None:
             return document
         parts = included.empty_copy()
         for key in included.entries.keys() & {"containers", "networks"}:
             parts.put(included.keys[key], included.entries[key])
-        both = merge(parts, document, faults)
+        both = merge(parts, document, self._run.faults)
         return both if isinstance(both, Mapping) else document
+
+    def _included(self, inclusion: Inclusion, chain: tuple[str, ...]) -> Mapping | None:
+        """The included stack; None for one with faults of its own, or too many of them."""
+        taken = self._taken
+        taken.inclusions += 1
+        if taken.inclusions > _MOST_INCLUSIONS:
+            if taken.inclusions == _MOST_INCLUSIONS + 1:
+                message = f"more than {_MOST_INCLUSIONS} inclusions in one stack"
+                self._run.faults.add(message, source_of(inclusion.node), "include fewer files, or each once")
+            return None
+        if not self._check_chain(inclusion, chain):
+            return None
+        environment = {**self._variables(inclusion), **self._environment}
+        key = (inclusion.paths, inclusion.directory, tuple(sorted(environment.items())))
+        if key not in taken.results:
+            inner = Documents(environment, inclusion.directory, self._run, chain, taken)
+            taken.results[key] = inner.stack(inclusion.paths, inclusion.node)
+        return taken.results[key]
+
+    def _check_chain(self, inclusion: Inclusion, chain: tuple[str, ...]) -> bool:
+        known = [identity(path) for path in chain]
+        source = source_of(inclusion.node)
+        for path in inclusion.paths:
+            if identity(path) in known:
+                circle = [*chain[known.index(identity(path)) :], path]
+                way = f": {' -> '.join(circle)}" if len(circle) > 2 else ""  # noqa: PLR2004  # more than itself
+                self._run.faults.add(f"{path} includes itself{way}", source, "remove one of the includes")
+                return False
+        if len(chain) > _LONGEST_CHAIN:
+            message = f"{inclusion.paths[0]} is included by way of more than {_LONGEST_CHAIN} files"
+            self._run.faults.add(message, source, "include it nearer to the first file")
+            return False
+        return True
+
+    def _check_resets(self, document: Mapping, earlier: Mapping | None) -> None:
+        """Note a ``!reset`` that comes too late: what the earlier files include and extend is taken over already."""
+        containers = document.entries.get("containers")
+        holders = [document, *(containers.entries.values() if isinstance(containers, Mapping) else ())]
+        for holder, key in zip(holders, ("include", *["extends"] * len(holders)), strict=False):
+            node = holder.entries.get(key) if isinstance(holder, Mapping) else None
+            if earlier and node and node.tag == RESET:
+                message = f"!reset does not undo the '{key}' of an earlier file"
+                self._run.faults.add(message, source_of(node), "reset what came from there, or remove it in that file")
 
     def _variables(self, inclusion: Inclusion) -> dict[str, str]:
         files = inclusion.env_files
         if files is None:
-            return read_variables([str(PurePosixPath(inclusion.directory, DOTENV))], {}, self._run, optional=True)
+            return read_variables([join(inclusion.directory, DOTENV)], {}, self._run, optional=True)
         return read_variables(files, self._environment, self._run, asked_by=inclusion.node)
-
-    def _other(self, path: str, asked_by: Node) -> Mapping | None:
-        """A file that ``extends`` names."""
-        return self._document(path, asked_by)
 
     def _document(self, path: str, asked_by: Node | None) -> Mapping | None:
         """One file's tree, interpolated and in the manifest's own words; None when there is none."""
@@ -109,15 +166,27 @@ class Documents:
             self._read[path] = self._fresh(path, asked_by)
         return self._read[path]
 
+    def _parse(self, path: str, asked_by: Node | None) -> Document | None:
+        """What stands in one file; None when it cannot be read."""
+        if path not in self._parsed:
+            self._parsed[path] = None
+            try:
+                data = content(path, self._run)
+                self._taken.bytes += len(data) if asked_by else 0
+                if self._taken.bytes > _LARGEST_ALTOGETHER:
+                    raise NetapplyError.of(f"the files that are asked for exceed {_LARGEST_ALTOGETHER >> 20} MiB")
+                self._parsed[path] = read(data, path)
+            except NetapplyError as error:
+                self._run.faults.errors += asked(error, asked_by)
+        return self._parsed[path]
+
     def _fresh(self, path: str, asked_by: Node | None) -> Mapping | None:
         faults = self._run.faults
-        try:
-            document = read(content(path, self._run), path)
-        except NetapplyError as error:
-            faults.errors += _asked(error, asked_by)
+        document = self._parse(path, asked_by)
+        if document is None:
             return None
         faults.errors += document.problems
-        interpolate(document.templates, self._environment, faults)
+        has_controls = interpolate(document.templates, self._environment, faults) or document.has_controls
         root = document.root
         if root is None or is_null(root):
             faults.add("the manifest is empty", Source(path, 1, 1), "the smallest one: containers: {web: {}}")
@@ -127,56 +196,14 @@ class Documents:
             return None
         if document.has_typography:
             advise_on_characters(root, faults)
+        if root.tag == RESET:
+            faults.add("!reset removes the whole manifest", source_of(root), "write it on what is to be removed")
+            return None
         normalise(root, faults, self._run.unused)
-        _anchor_paths(root, self._directory if asked_by is None else str(PurePosixPath(path).parent))
+        if has_controls:
+            refuse_controls(root, faults)
+        _anchor_paths(root, self._directory if asked_by is None else dirname(path) or ".")
         return root
-
-
-def _asked(error: NetapplyError, asked_by: Node | None) -> list[Problem]:
-    """The error's problems; one without a place gets that of the value which asked for the file."""
-    place = source_of(asked_by) if asked_by else None
-    return [Problem(each.message, each.source or place, each.hint) for each in error.problems]
-
-
-def content(path: str, run: Run) -> bytes | str:
-    """What stands in the file, or on standard input.
-
-    Raises:
-        NetapplyError: the file cannot be read.
-    """
-    if path == STDIN:
-        return run.stdin or ""
-    run.files.add(path)
-    try:
-        return run.tree.read(path, LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        reason = "no such file" if isinstance(error, FileNotFoundError) else reason
-        raise NetapplyError.of(f"{path}: {reason}") from None
-
-
-def read_variables(
-    files: Several[str],
-    environment: Table[str, str],
-    run: Run,
-    *,
-    optional: bool = False,
-    asked_by: Node | None = None,
-) -> dict[str, str]:
-    """The variables of these files, later ones first; a missing file is a fault unless ``optional``."""
-    found: dict[str, str] = {}
-    for file in files:
-        if optional and not run.tree.is_file(file):
-            run.files.add(file)
-            continue
-        try:
-            data = content(file, run)
-        except NetapplyError as error:
-            run.faults.errors += _asked(error, asked_by)
-            continue
-        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-        found.update(parse_dotenv(text, file, {**found, **environment}, run.faults))
-    return found
 
 
 def _anchor_paths(root: Mapping, directory: str) -> None:

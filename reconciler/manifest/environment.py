@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError
+from reconciler.manifest.characters import is_possible
 from reconciler.manifest.dotenv import parse_dotenv
 from reconciler.manifest.faults import suggestion
 from reconciler.manifest.models import ContainerPart, EnvFilePart
@@ -32,6 +33,10 @@ def convert_environment(
             context.faults.add("an environment variable without a name", source, "write NAME=VALUE")
             continue
         content = given if given is not None else process_environment.get(variable)
+        if content and not is_possible(content):
+            source = context.at("containers", name, "environment", step)
+            context.faults.add(f"the value of variable {variable} is no UTF-8 text", source, "set it anew")
+            continue
         if content is not None:
             result[variable] = content
     return tuple(result.items())
@@ -60,5 +65,8 @@ def _from_files(
             continue
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
         variables = {**found, **process_environment}
+        if not is_possible(text):
+            context.faults.add(f"{file.path} is no text: it holds the character U+0000", context.at(*path))
+            continue
         found.update(parse_dotenv(text, file.path, variables, context.faults, raw=file.format == _RAW))
     return found

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 _SHORT = 3
 _TYPOGRAPHIC = re.compile("[\u2010-\u2015\u2018-\u201f\u2212]")  # dashes and quotes of word processors
+_SPACE = re.compile(
+    "[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]"
+)  # and their spaces, which look like plain ones
 _OVERRIDES = "; overrides the value at "
+# A value that was meant for something else can have thousands of characters; names of files have no such words.
+_LENGTHY = re.compile(r"[^\s/]{120,}|(?<=')[^']{300,}(?=')")
+_SHOWN = 40
 
 
 class FormError(Exception):
@@ -34,7 +40,7 @@ class Faults:
 
     def add(self, message: str, source: Source | None = None, hint: str = "") -> None:
         """Note one error."""
-        self.errors.append(Problem(message, source, hint))
+        self.errors.append(Problem(shortened(message), source, shortened(hint)))
 
     def add_form(self, error: FormError, source: Source | None) -> None:
         """Note the error of a parser of short forms."""
@@ -42,7 +48,7 @@ class Faults:
 
     def warn(self, message: str, source: Source | None = None, hint: str = "") -> None:
         """Note one warning."""
-        self.warnings.append(Problem(message, source, hint, severity="warning"))
+        self.warnings.append(Problem(shortened(message), source, hint, severity="warning"))
 
     def note(self, message: str, source: Source | None = None, hint: str = "") -> None:
         """Note advice: a warning of what is right, but could be better."""
@@ -59,10 +65,16 @@ class Faults:
         """Raise all errors at once, if there is one.
 
         Raises:
-            NetapplyError: with every error noted so far.
+            NetapplyError: with every error noted so far, and with the warnings, one of which may name the cause.
         """
         if self.errors:
-            raise NetapplyError(dict.fromkeys(self.errors))
+            warnings = [each for each in self.warnings if each.severity == "warning"]
+            raise NetapplyError(dict.fromkeys(self.errors), dict.fromkeys(warnings))
+
+
+def shortened(text: str) -> str:
+    """The text with no more than the beginning of every lengthy value in it."""
+    return _LENGTHY.sub(lambda found: f"{found.group()[:_SHOWN]}… ({len(found.group())} characters)", text)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -72,7 +84,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     strange = typographic_hint(word)
     # Of two letters one may be wrong, which is half of them.
     near = get_close_matches(
-        _TYPOGRAPHIC.sub("", word).lower() if strange else word.lower(),
+        _SPACE.sub("", _TYPOGRAPHIC.sub("", word)).lower() if strange else word.lower(),
         sorted(known),
         n=1,
         cutoff=0.6 if len(word) > _SHORT else 0.5,
@@ -82,6 +94,10 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def typographic_hint(text: str) -> str:
-    """A hint when the text holds a dash or quote of a word processor, else nothing."""
+    """A hint when the text holds a dash, quote or space of a word processor, else nothing."""
+    if text.isascii():
+        return ""
+    if space := _SPACE.search(text):
+        return f"U+{ord(space.group()):04X} is not a plain space; type it anew"
     found = _TYPOGRAPHIC.search(text)
     return f"'{found.group()}' is not a plain '-' or quote; type it anew" if found else ""

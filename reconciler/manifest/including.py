@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from posixpath import dirname
 from typing import TYPE_CHECKING
 
 from reconciler.manifest.faults import suggestion
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.paths import joined, remote
 
 if TYPE_CHECKING:
     from reconciler.manifest.faults import Faults
 
 _KEYS = ("path", "project_directory", "env_file")
+_FETCH_IT = "fetch it first, and include the copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,36 +36,46 @@ def take_inclusions(root: Mapping, file: str, faults: Faults) -> tuple[Inclusion
     if given is None:
         return ()
     root.drop("include")
-    if is_null(given):
+    if is_null(given) or given.tag == RESET:
         return ()
     if not isinstance(given, Sequence):
         faults.add("'include' takes a list", source_of(given), "write include: [FILE]")
         return ()
-    here = PurePosixPath(file).parent
-    found = (_inclusion(item, here, faults) for item in given.items)
+    found = (_inclusion(item, dirname(file), faults) for item in given.items if item.tag != RESET)
     return tuple(inclusion for inclusion in found if inclusion)
 
 
-def _inclusion(node: Node, here: PurePosixPath, faults: Faults) -> Inclusion | None:
+def _inclusion(node: Node, here: str, faults: Faults) -> Inclusion | None:
     if isinstance(node, Scalar) and node.text:
-        path = here / node.text
-        return Inclusion((str(path),), str(path.parent), None, node)
+        if fault := remote(node.text):
+            faults.add(fault, source_of(node), _FETCH_IT)
+            return None
+        path = joined(here, node.text)
+        return Inclusion((path,), _folder(path), None, node)
     entries: dict[str, Node] = {}
     if isinstance(node, Mapping):
         entries = node.entries
         for key in entries.keys() - set(_KEYS):
             faults.add(f"unknown key '{key}'", source_of(node.keys[key]), suggestion(key, _KEYS))
-    paths = tuple(str(here / text) for text in _texts(entries.get("path")))
+    names = _texts(entries.get("path"))
+    if fault := next(filter(None, map(remote, names)), ""):
+        faults.add(fault, source_of(entries["path"]), _FETCH_IT)
+        return None
+    paths = tuple(joined(here, text) for text in names)
     if not paths:
         faults.add("an inclusion without a path", source_of(node), "write - FILE, or - path: FILE")
         return None
     given = _texts(entries.get("project_directory"))
-    directory = str(here / given[0]) if given else str(PurePosixPath(paths[0]).parent)
+    directory = joined(here, given[0]) if given else _folder(paths[0])
     files = entries.get("env_file")
-    env_files = None if files is None else tuple(str(here / text) for text in _texts(files))
+    env_files = None if files is None else tuple(joined(here, text) for text in _texts(files))
     return Inclusion(paths, directory, env_files, node)
+
+
+def _folder(path: str) -> str:
+    return dirname(path) or "."
 
 
 def _texts(node: Node | None) -> list[str]:
     items = node.items if isinstance(node, Sequence) else [node]
-    return [item.text for item in items if isinstance(item, Scalar) and item.text]
+    return [item.text for item in items if isinstance(item, Scalar) and item.text and item.tag != RESET]

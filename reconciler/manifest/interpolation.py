@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from reconciler.manifest.characters import has_forbidden, impossible
 from reconciler.manifest.faults import Faults, FormError
 from reconciler.manifest.nodes import RESET, Scalar, source_of
 
@@ -20,6 +21,8 @@ _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _BRACED = re.compile(r"([_a-zA-Z][_a-zA-Z0-9]*)(?:(:?[-?+])(.*))?", re.DOTALL)
 _ESCAPE_HINT = "write $$ for a dollar sign"
 _DEEPEST = 20
+_LONGEST = 256 * 1024
+"""Characters of a result; variables made of variables double from line to line."""
 
 
 class Interpolation:
@@ -33,17 +36,21 @@ class Interpolation:
         """The text with its variables replaced.
 
         Raises:
-            FormError: a malformed ``$`` form, or a demanded variable is missing.
+            FormError: a malformed ``$`` form, a demanded variable is missing, or the result is too long.
         """
         if depth > _DEEPEST:
             message = "variables nested too deeply"
             raise FormError(message)
         parts: list[str] = []
-        position = 0
+        position = length = 0
         while (dollar := text.find("$", position)) >= 0:
             parts.append(text[position:dollar])
             value, position = self._variable(text, dollar + 1, depth)
             parts.append(value)
+            length += len(value)
+            if length > _LONGEST:
+                message = f"variables that stand for more than {_LONGEST} characters"
+                raise FormError(message)
         return "".join(parts) + text[position:]
 
     def _variable(self, text: str, start: int, depth: int) -> tuple[str, int]:
@@ -84,9 +91,13 @@ class Interpolation:
         raise FormError(message, f"set {name} in the environment")
 
 
-def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], faults: Faults) -> None:
-    """Replace the variables of these scalars, in place; the results are text, never numbers."""
+def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], faults: Faults) -> bool:
+    """Replace the variables of these scalars, in place; the results are text, never numbers.
+
+    True: control characters have come in, of which those are noted that no value can hold.
+    """
     warned: set[str] = set()
+    has_controls = False
     for scalar in templates:
         work = Interpolation(environment)
         try:
@@ -96,10 +107,15 @@ def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], fau
             scalar.tag = RESET  # one fault is enough: nothing further is asked of this value
             continue
         scalar.value = scalar.text
+        if has_forbidden(scalar.text):
+            has_controls = True
+            if message := impossible(scalar):
+                faults.add(message, source_of(scalar), "it comes from a variable; set that anew")
         for name in work.unset:
             if name not in warned:
                 warned.add(name)
                 faults.warn(f"variable {name} is not set; empty text stands for it", source_of(scalar))
+    return has_controls
 
 
 def _closing(text: str, opening: int) -> int:

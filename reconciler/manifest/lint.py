@@ -29,6 +29,7 @@ def advise(containers: Iterable[Container], context: Context) -> None:
     for container in containers:
         if container.network_mode == "bridge":
             on_bridge.append(container)
+        _advise_on_loopback(container, context)
         for span in container.open:
             if not span.sources:
                 first_open = first_open or span.source
@@ -43,6 +44,16 @@ def advise(containers: Iterable[Container], context: Context) -> None:
     if opened:
         message = f"open to any source, at every address of the host: {', '.join(opened)}"
         context.faults.note(message, first_open, "sources: [SUBNET] says who is let in")
+
+
+def _advise_on_loopback(container: Container, context: Context) -> None:
+    """IPv6 has no route_localnet: an answer to ::1 that comes by a bridge is dropped (kernel: net/ipv6/ip6_input.c)."""
+    for mapping in container.ports:
+        if mapping.host_address == "::1":
+            message = (
+                f"nothing reaches port {mapping.target} of {container.name} at [::1]: the kernel drops the answers"
+            )
+            context.faults.warn(message, mapping.source, "publish it at 127.0.0.1, which localhost means as well")
 
 
 def _advise_on_might(name: str, context: Context) -> None:

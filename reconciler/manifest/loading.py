@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from reconciler.errors import NetapplyError
 from reconciler.manifest.converting import convert
 from reconciler.manifest.discovery import discover, members
-from reconciler.manifest.documents import DOTENV, STDIN, Documents, Run, content, read_variables
+from reconciler.manifest.documents import Documents
+from reconciler.manifest.faults import Faults
+from reconciler.manifest.files import DOTENV, STDIN, Run, content, read_variables
+from reconciler.manifest.naming import stack_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from reconciler.manifest.model import Manifest
 
 _YES = frozenset({"1", "true", "yes", "on"})
+_PROJECT = "COMPOSE_PROJECT_NAME"
 
 
 @contextmanager
@@ -104,10 +108,15 @@ def _load(paths: tuple[str, ...], argument: str | None, run: Run) -> Manifest | 
     """One stack; None when it could not be read as a whole. Faults are noted in ``run``."""
     directory = "." if paths[0] == STDIN else str(PurePosixPath(paths[0]).parent)
     environment = _environment(directory, run)
-    root = Documents(environment, directory, run).stack(paths)
+    file = None if paths[0] == STDIN else Path(paths[0])
+    documents = Documents(environment, directory, run)
+    written = None if argument or environment.get(_PROJECT) else documents.written_name(paths)
+    # A name that cannot be one is noted when the whole manifest is there.
+    name, _ = stack_name(argument, environment, written, file and file.absolute(), Faults())
+    documents.know(_PROJECT, name)
+    root = documents.stack(paths)
     if root is None:
         return None
-    file = None if paths[0] == STDIN else Path(paths[0])
     profiles = frozenset(filter(None, [*run.profiles, *environment.get("COMPOSE_PROFILES", "").split(",")]))
     return convert(root, file, argument, environment, profiles, run.faults, partial(content, run=run))
 

@@ -1,15 +1,19 @@
-"""Checks over the members of one network: addresses, MACs, names, and room for all."""
+"""Checks over the members of one network: addresses, MACs, and room for all."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import Faults
+from reconciler.manifest.addresses import parse_address
+from reconciler.manifest.faults import Faults, FormError
 from reconciler.manifest.model import Attachment, Container, Network, Pool
-from reconciler.manifest.networks import is_host
+from reconciler.manifest.networks import gateway_of, is_host, subnet_of
+from reconciler.manifest.nodes import Scalar, Sequence, child
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.errors import Source
     from reconciler.manifest.context import Context
 
@@ -20,7 +24,7 @@ _LARGE = 1 << 16
 
 
 def check_members(network: Network, members: list[Member], context: Context) -> None:
-    """Note addresses, MACs and names of one network's members that it cannot have, or not twice."""
+    """Note addresses and MACs of one network's members that it cannot have, or not twice."""
     taken = _reserved(network)
     for container, attachment in members:
         path = ("containers", container.key, "networks", network.key)
@@ -30,20 +34,38 @@ def check_members(network: Network, members: list[Member], context: Context) -> 
                 if network.key not in context.unclear_networks:
                     _check_address(network, address, source, context.faults)
                 _claim(taken, address, f"address {address}", container, source, context.faults)
+        for address, source in _link_local(attachment, path, context):
+            _claim(taken, address, f"address {address}", container, source, context.faults)
         if attachment.mac_address:
             what = f"MAC address {attachment.mac_address}"
             _claim(taken, attachment.mac_address, what, container, context.at(*path, "mac_address"), context.faults)
     if network.key not in context.unclear_networks:
         _check_room(network, members, context.faults)
-    _check_names(members, context)
+
+
+def _link_local(attachment: Attachment, path: tuple[str | int, ...], context: Context) -> Iterator[tuple[str, Source]]:
+    """The further addresses, each with the place of its first entry."""
+    for address in attachment.link_local_ips:
+        given = child(context.root, (*path, "link_local_ips"))
+        items = given.items if isinstance(given, Sequence) else []
+        texts = (item.text if isinstance(item, Scalar) else "" for item in items)
+        index = next((index for index, text in enumerate(texts) if _means(text, address)), 0)
+        yield address, context.at(*path, "link_local_ips", index)
+
+
+def _means(text: str, address: str) -> bool:
+    try:
+        return str(parse_address(text)) == address
+    except FormError:
+        return False
 
 
 def _reserved(network: Network) -> dict[str, str]:
     """The addresses of the network that no container can have, and whose they are."""
     taken: dict[str, str] = {}
     for pool in network.pools:
-        if pool.gateway:
-            taken[pool.gateway] = f"the gateway of network '{network.key}' at {pool.source}"
+        first = "" if pool.gateway else ", the first address of its subnet"
+        taken[gateway_of(pool)] = f"the gateway of network '{network.key}'{first} at {pool.source}"
         for name, address in pool.aux_addresses:
             taken[address] = f"aux address '{name}' of network '{network.key}' at {pool.source}"
     for address in network.host_addresses:
@@ -89,7 +111,7 @@ def _check_address(network: Network, address: str, source: Source, faults: Fault
         faults.add(f"{address}: network '{network.key}' has no IPv{parsed.version}", source, hint)
         return
     pools = [pool for pool in network.pools if pool.family == parsed.version]
-    pool = next((pool for pool in pools if parsed in ip_network(pool.subnet)), None)
+    pool = next((pool for pool in pools if parsed in subnet_of(pool.subnet)), None)
     if pool is None:
         faults.add(*_outside(network, address, pools, source))
     elif not is_host(address, pool.subnet):
@@ -130,25 +152,9 @@ def _room(network: Network, pool: Pool, fixed: set[str]) -> int:
     subnet = ip_network(pool.subnet)
     taken = {ip_address(text) for text in (*fixed, *network.host_addresses)}
     taken |= {ip_address(text) for _, text in pool.aux_addresses}
-    if pool.gateway:
-        taken.add(ip_address(pool.gateway))
+    taken.add(ip_address(gateway_of(pool)))
     if subnet.num_addresses > 2:  # noqa: PLR2004  # the two of RFC 3021
         taken.add(subnet.network_address)
         if subnet.version == 4:  # noqa: PLR2004  # the family
             taken.add(subnet.broadcast_address)
-    # The bridge itself takes an address when none is named, from the start of the range.
-    own = network.driver == "bridge" and not pool.gateway and not network.bridge.inhibit_ipv4
-    return source.num_addresses - sum(address in source for address in taken) - own
-
-
-def _check_names(members: list[Member], context: Context) -> None:
-    """An alias that is another member's own name: whoever asks gets one of the two."""
-    owners = {container.name: container for container, _ in members}
-    for container, attachment in members:
-        for index, alias in enumerate(attachment.aliases):
-            other = owners.get(alias, container)
-            if other is not container:
-                source = context.at("containers", container.key, "networks", attachment.network, "aliases", index)
-                message = f"alias '{alias}' of container '{container.name}' on network '{attachment.network}' is also"
-                message += f" the name of the container at {other.source}"
-                context.faults.warn(message, source, "both answer to it; choose another alias")
+    return source.num_addresses - sum(address in source for address in taken)

@@ -1,15 +1,17 @@
 """Several documents -> one: a later file's values over an earlier one's (Compose, chapter 13).
 
 Mappings merge key by key, scalars are replaced, lists append; the paths below are special.
-``!reset`` removes the value, ``!override`` replaces it whole. Nodes are never changed in
-place, because aliases share them; what is merged is new.
+``!reset`` removes the value, ``!override`` replaces it whole; in a list of words or pairs
+``!reset`` removes the item. What bears it stays in the tree, so that it also removes what the
+result is laid over, until something is laid over it, or until `settle`. Nodes are never changed in place, because aliases
+share them; what is merged is new.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.nodes import OVERRIDE, RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +23,8 @@ Path = tuple[str, ...]
 
 def merge(base: Node, over: Node, faults: Faults, path: Path = ()) -> Node:
     """``over`` laid over ``base``; ``path`` (keys from the top) finds the special rules."""
-    if over.tag == OVERRIDE:
-        return over
+    if over.tag is not None or base.tag == RESET:
+        return over  # !override, or removed, be it before or now
     rule = _rule(path)
     base, over = rule.form(base), rule.form(over)
     if is_null(over):
@@ -60,16 +62,16 @@ def _plain(node: Node) -> bool:
 
 def _mappings(base: Mapping, over: Mapping, faults: Faults, path: Path) -> Mapping:
     merged = base.empty_copy()
+    merged.size = base.size + over.size
     merged.replaced = {**(base.replaced or {}), **(over.replaced or {})} or None
     for key, value in base.entries.items():
-        merged.put(base.keys[key], value)
+        if value.tag != RESET:
+            merged.put(base.keys[key], value)
     for key, value in over.entries.items():
-        if value.tag == RESET:
-            merged.drop(key)
-        elif key in merged.entries:
+        if key in merged.entries:
             before = merged.entries[key]
             merged.entries[key] = after = merge(before, value, faults, (*path, key))
-            if after is value and not is_null(before):
+            if after is value and value.tag != RESET and not is_null(before):
                 # The key goes with its value, for a collection's place is that of its key.
                 merged.keys[key] = over.keys[key]
                 merged.replaced = {**(merged.replaced or {}), key: source_of(before)}
@@ -96,7 +98,8 @@ class _Rule:
 
 
 def _sequences(base: Sequence, over: Sequence, faults: Faults, path: Path, rule: _Rule) -> Sequence:
-    merged = Sequence(base.file, base.line, base.column, list(base.items))
+    merged = Sequence(base.file, base.line, base.column, [item for item in base.items if item.tag != RESET])
+    merged.size = base.size + over.size
     index_of: dict[str, int] = {}
     for index, item in enumerate(merged.items):
         if (name := rule.identity(item)) is not None:
@@ -105,7 +108,7 @@ def _sequences(base: Sequence, over: Sequence, faults: Faults, path: Path, rule:
         name = rule.identity(item)
         if name is None or name not in index_of:
             merged.items.append(item)
-        elif isinstance(item, Mapping):
+        elif isinstance(item, Mapping) and isinstance(merged.items[index_of[name]], Mapping):
             merged.items[index_of[name]] = merge(merged.items[index_of[name]], item, faults, (*path, "*"))
         else:
             merged.items[index_of[name]] = item
@@ -133,7 +136,7 @@ def _as_names(node: Node) -> Node:
     mapping = Mapping(node.file, node.line, node.column)
     for item in node.items:
         if isinstance(item, Scalar):
-            mapping.put(item, Scalar(item.file, item.line, item.column, "", None))
+            mapping.put(item, Scalar(item.file, item.line, item.column, "", None, item.tag))
     return mapping
 
 
@@ -146,7 +149,7 @@ def _as_pairs(node: Node) -> Node:
         if isinstance(item, Scalar):
             name, equals, value = item.text.partition("=")
             key = Scalar(item.file, item.line, item.column, name, name)
-            mapping.put(key, Scalar(item.file, item.line, item.column, value, value if equals else None))
+            mapping.put(key, Scalar(item.file, item.line, item.column, value, value if equals else None, item.tag))
     return mapping
 
 
@@ -158,7 +161,7 @@ def _as_hosts(node: Node) -> Node:
     for name, value in node.entries.items():
         for each in value.items if isinstance(value, Sequence) else [value]:
             text = f"{name}={each.text}" if isinstance(each, Scalar) else name
-            items.append(Scalar(each.file, each.line, each.column, text, text))
+            items.append(Scalar(each.file, each.line, each.column, text, text, value.tag or each.tag))
     return Sequence(node.file, node.line, node.column, items)
 
 
@@ -171,6 +174,7 @@ def _as_allowances(node: Node) -> Node:
         if isinstance(item, Scalar):
             mapping = Mapping(item.file, item.line, item.column)
             mapping.put(Scalar(item.file, item.line, item.column, "network", "network"), item)
+            mapping.tag = item.tag
             item = mapping  # noqa: PLW2901  # the item in its other form
         items.append(item)
     return Sequence(node.file, node.line, node.column, items)
@@ -192,6 +196,7 @@ _WORDS = _Rule(_as_list, _text)
 _PAIRS = _Rule(_as_pairs)
 _CONTAINER_RULES = {
     "networks": _Rule(_as_names),
+    "depends_on": _Rule(_as_names),
     "command": _REPLACED,
     "entrypoint": _REPLACED,
     "env_file": _Rule(_as_items),

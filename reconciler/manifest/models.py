@@ -6,7 +6,7 @@ document is converted. The published JSON Schema is generated from these models.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Tag
 
@@ -131,6 +131,8 @@ class ContainerPart(Part):
     deploy: DeployPart | None = key("How the container is rolled out.", {"replicas": 3}, {})
     privileged: Flag | None = key("Not used; with network_mode host a warning.", example=True, default=False)
     cap_add: list[Text] | None = key("Not used; NET_ADMIN with network_mode host is a warning.", ["NET_RAW"], [])
+    depends_on: Any = None
+    provider: Any = None
     profiles: list[Text] | None = key("Part of the stack only if one of these is active.", ["debug"], [])
 
 

@@ -36,7 +36,8 @@ def stack_name(
         if not _STACK.fullmatch(given):
             proposal = _lower(given)
             hint = f"'{proposal}' would do" if proposal else "lower-case letters, digits, '_' and '-'"
-            faults.add(f"'{given}' cannot be the name of a stack", source, hint)
+            origin = "" if argument or source else " (it comes from the variable COMPOSE_PROJECT_NAME)"
+            faults.add(f"'{given}' cannot be the name of a stack{origin}", source, hint)
         elif len(given) > LONGEST_NAME:
             faults.add(f"the name of a stack has at most {LONGEST_NAME} characters", source)
         return given, True

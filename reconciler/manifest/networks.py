@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet
+from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet, why_no_subnet
 from reconciler.manifest.allowances import convert_allow
 from reconciler.manifest.faults import FormError, suggestion
 from reconciler.manifest.masquerade import check_masquerade_ports, convert_masquerade_ports
@@ -33,6 +33,9 @@ def convert_network(key: str, part: NetworkPart, context: Context) -> Network:
         return Network(key, external, external=True, source=source)
     if part.name:
         context.check_name("network", part.name, context.at("networks", key, "name"))
+        if part.name == "bridge" or part.name in vocabulary.HOST_NETWORKS:
+            message = f"network name {part.name} is the host's own"
+            context.faults.add(message, context.at("networks", key, "name"), "give it another name")
     driver = _driver(key, part, context)
     options, parent = NetworkOptions(), ParentOptions()
     note = partial(_note, key, context)
@@ -75,23 +78,28 @@ def _external_name(key: str, part: NetworkPart, context: Context) -> str | None:
     if not part.external:
         return None
     given = part.external.name if isinstance(part.external, ExternalPart) else None
+    external = context.key_at("networks", key, "external")
     if given and part.name and part.name != given:
-        message = f"network '{key}': name and external.name conflict"
+        message = f"network '{key}': name and external.name conflict; name at {context.at('networks', key, 'name')}"
         context.faults.add(message, context.at("networks", key, "external", "name"), "only use name")
     for other in sorted(part.model_fields_set - {"name", "external"}):
         if getattr(part, other) not in (None, [], {}):
-            message = f"network '{key}' is external, so '{other}' cannot be set here"
+            message = f"network '{key}' is external, so '{other}' cannot be set here; external at {external}"
             context.faults.add(message, context.key_at("networks", key, other), "set it where the network is made")
     name = part.name or given or key
-    context.check_name("network", name, context.at("networks", key, "name"))
+    source = context.at("networks", key, *(("external", "name") if given and not part.name else ("name",)))
+    context.check_name("network", name, source)
+    if name in vocabulary.HOST_NETWORKS:
+        context.faults.add(f"network name {name} is the host's own", source, vocabulary.HOST_NETWORKS[name])
     return name
 
 
 def _driver(key: str, part: NetworkPart, context: Context) -> str:
     driver = part.driver or "bridge"
     source = context.at("networks", key, "driver")
-    if driver not in vocabulary.DRIVERS:
-        hint = suggestion(driver, vocabulary.DRIVERS) or f"one of {', '.join(sorted(vocabulary.DRIVERS))}"
+    if driver not in vocabulary.DRIVERS and driver not in vocabulary.OTHER_DRIVERS:
+        known = {*vocabulary.DRIVERS, *vocabulary.OTHER_DRIVERS}
+        hint = suggestion(driver, known) or f"one of {', '.join(sorted(vocabulary.DRIVERS))}"
         context.faults.add(f"unknown network driver '{driver}'", source, hint)
     ipam_driver = part.ipam.driver if part.ipam else None
     if ipam_driver not in (None, "", "default"):
@@ -115,10 +123,14 @@ def _pool(part: PoolPart, context: Context, path: tuple[str | int, ...]) -> Pool
     if subnet is None:
         context.unclear_networks.add(str(path[1]))
         return None
-    if subnet.is_global or subnet.is_multicast:
-        word = "multicast" if subnet.is_multicast else "public"
-        hint = "private are 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and fd00::/8"
-        message = f"{subnet} is {word} address space; hosts there become unreachable"
+    hint = "private are 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and fd00::/8"
+    if why := why_no_subnet(subnet):
+        message = f"no network can have the subnet {subnet}: it holds {why}"
+        context.faults.add(message, context.at(*path, "subnet"), hint)
+        context.unclear_networks.add(str(path[1]))
+        return None
+    if subnet.is_global:
+        message = f"{subnet} is public address space; hosts there become unreachable"
         context.faults.warn(message, context.at(*path, "subnet"), hint)
     return Pool(
         subnet=str(subnet),
@@ -151,15 +163,33 @@ def _inside(
     return str(address)
 
 
+@lru_cache(maxsize=256)
+def subnet_of(text: str) -> Subnet:
+    """A pool's subnet; it is asked for once for every member."""
+    return ip_network(text)
+
+
 def is_host(address_text: str, subnet_text: str) -> bool:
     """Whether a host can have the address: not the network's own, nor IPv4's broadcast address.
 
     In subnets of one or two addresses every one is a host's (RFC 3021, RFC 6164).
     """
-    subnet, address = ip_network(subnet_text), ip_address(address_text)
+    subnet, address = subnet_of(subnet_text), ip_address(address_text)
     if subnet.num_addresses <= 2:  # noqa: PLR2004  # the two of RFC 3021
         return True
     return address != subnet.network_address and (subnet.version == _IPV6 or address != subnet.broadcast_address)
+
+
+def gateway_of(pool: Pool) -> str:
+    """The gateway's address: as given, else the first that a host can have and that no aux address takes."""
+    if pool.gateway:
+        return pool.gateway
+    subnet = subnet_of(pool.subnet)
+    taken = {address for _, address in pool.aux_addresses}
+    first = int(subnet.network_address) + (subnet.num_addresses > 2)  # noqa: PLR2004  # the two of RFC 3021
+    build = type(subnet.network_address)
+    last = int(subnet.broadcast_address)
+    return str(build(next((each for each in range(first, last) if str(build(each)) not in taken), last)))
 
 
 def _range(text: str | None, subnet: Subnet, context: Context, path: tuple[str | int, ...]) -> str | None:

@@ -1,8 +1,8 @@
 """Brings a document's tree to the manifest's own words, before it is merged and validated.
 
 ``services:`` becomes ``containers:``, the keys under ``x-netapply`` move into the mapping they
-stand on, other ``x-`` keys go, and so do, after being noted, the keys that netapply does not use.
-All in place and idempotent, because aliases share nodes.
+stand on, other ``x-`` keys go, and so do, after being noted, the keys that netapply does not use
+(but for `vocabulary.KEPT`). All in place and idempotent, because aliases share nodes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
 from reconciler.manifest.shapes import check
 
 if TYPE_CHECKING:
@@ -83,8 +83,11 @@ def _mappings(holder: Mapping, key: str) -> Iterator[Mapping]:
 
 def _clean(mapping: Mapping, not_used: Table[str, Shape], faults: Faults, unused: Unused, prefix: str = "") -> None:
     own = mapping.entries.get(OWN)
-    if isinstance(own, Mapping):
+    if own is not None and own.tag == RESET:
+        faults.add(f"!reset does nothing on {OWN}", source_of(own), "write it on the keys under it")
+    elif isinstance(own, Mapping):
         for key, value in own.entries.items():
+            value.tag = value.tag or own.tag
             if key in mapping.entries and mapping.entries[key] is not value:
                 first = source_of(mapping.keys[key])
                 faults.add(f"key '{key}' is given twice; also at {first}", source_of(own.keys[key]), "remove one")
@@ -96,7 +99,8 @@ def _clean(mapping: Mapping, not_used: Table[str, Shape], faults: Faults, unused
         if key in not_used:
             unused.note(mapping, key, prefix)
             check(mapping.keys[key], mapping.entries[key], not_used[key], faults)
-        mapping.drop(key)
+        if key not in vocabulary.KEPT:
+            mapping.drop(key)
 
 
 def _join_services(top: Mapping, faults: Faults) -> None:
@@ -108,7 +112,8 @@ def _join_services(top: Mapping, faults: Faults) -> None:
     top.drop("services")
     containers = top.entries.get("containers")
     if containers is None or is_null(containers):
-        top.put(Scalar(key.file, key.line, key.column, "containers", "containers"), services)
+        # Its value is the word that was written, for messages.
+        top.put(Scalar(key.file, key.line, key.column, "containers", "services"), services)
         return
     if not isinstance(containers, Mapping) or not isinstance(services, Mapping):
         if not is_null(services):

@@ -56,8 +56,15 @@ def _meets(others: Mapping[str | None, Use], address: str | None) -> Use | None:
 def _note_clash(one: Use, other: Use, faults: Faults) -> None:
     first, second = sorted((one, other), key=lambda use: use[1].source or _NOWHERE)
     host_port = second[1].published[0] if second[1].published else 0
-    where = f"first at {first[1].source} (container {first[0].name})"
-    message = f"port {host_port}/{second[1].protocol} is published twice; {where}"
+    message = f"port {host_port}/{second[1].protocol} is published twice; "
+    if first[1].source == second[1].source:
+        # An anchor, or extends: the line is right, it is only there for both.
+        both = " and ".join(f"'{use[0].name}' at {use[0].source}" for use in (first, second))
+        hint = "take the ports out of what they share, or write ports: !override [] in one of them"
+        faults.add(f"{message}this is the entry of containers {both}", second[1].source, hint)
+        return
+    again = f", again for container {second[0].name}" if first[0].name != second[0].name else ""
+    message += f"first at {first[1].source} (container {first[0].name}){again}"
     faults.add(message, second[1].source, "give one of them another host port")
 
 

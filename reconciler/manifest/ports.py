@@ -17,6 +17,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 HIGHEST_PORT = 65535
 
 _FORMS = "the forms are 80, 8080:80, 127.0.0.1:8080:80, 8000-8010:8000-8010, each with /udp where wanted"
+_SPANS = "the forms are 80, 8000-8010, each with /udp where wanted"
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -35,9 +36,9 @@ def parse_short(text: str) -> list[Published]:
     Raises:
         FormError: the text is no such form.
     """
-    parts = text.split(":")
+    address_text, parts = _split(text)
     target_text, _, protocol_text = parts[-1].partition("/")
-    host_address = _host_address(":".join(parts[:-2]), text)
+    host_address = _host_address(address_text, text)
     if not target_text:
         message = f"'{text}' names no port of the container"
         raise FormError(message, _FORMS)
@@ -46,19 +47,26 @@ def parse_short(text: str) -> list[Published]:
     return _pair(targets, published, host_address, parse_protocol(protocol_text), text)
 
 
-def parse_long(target: str, published: str, host_ip: str, protocol: str) -> Published:
-    """The mapping that a long form stands for; empty texts mean the key is not given.
+def parse_target(text: str) -> int:
+    """The container's port of a long form.
 
     Raises:
-        FormError: one of the texts is not what its key asks for.
+        FormError: it is none.
     """
-    ports = _ports(target, target)
-    if ports[0] != ports[1]:
-        message = f"target '{target}' is a range; a long form publishes one port"
+    first, last = _ports(text, text, hint="")
+    if first != last:
+        message = f"target '{text}' is a range; a long form publishes one port"
         raise FormError(message, "write the short form, or one entry for each port")
-    host_ports = _ports(published, published, lowest=0) if published else None
-    host_address = str(parse_address(host_ip)) if host_ip else None
-    return Published(ports[0], _fixed(host_ports), host_address, parse_protocol(protocol))
+    return first
+
+
+def parse_published(text: str) -> tuple[int, int] | None:
+    """The host's ports of a long form, to choose from; None for any free one.
+
+    Raises:
+        FormError: it names none.
+    """
+    return _fixed(_ports(text, text, lowest=0, hint=""))
 
 
 def parse_span(text: str) -> tuple[int, int, str]:
@@ -68,7 +76,10 @@ def parse_span(text: str) -> tuple[int, int, str]:
         FormError: the text is no such form.
     """
     ports, _, protocol = text.partition("/")
-    first, last = _ports(ports, text)
+    if ":" in ports:
+        message = f"'{text}' is a mapping of ports, and nothing is mapped here"
+        raise FormError(message, f"write {text.rpartition(':')[2]}; only a container's 'ports' are mapped")
+    first, last = _ports(ports, text, hint=_SPANS)
     return first, last, parse_protocol(protocol)
 
 
@@ -161,6 +172,25 @@ def _fixed(published: tuple[int, int] | None) -> tuple[int, int] | None:
     return None if published == (0, 0) else published
 
 
+def _split(text: str) -> tuple[str, list[str]]:
+    """The host's address, and the one or two parts behind it."""
+    if text.startswith("["):
+        address, _, rest = text.partition("]")
+        parts = rest.removeprefix(":").split(":")
+        if rest.startswith(":") and len(parts) == 1:
+            message = f"'{text}' names an address, but no port of the host"
+            raise FormError(
+                message, f"write {address}]:{rest}, which takes any free one, or name one between the colons"
+            )
+        if rest.startswith(":") and len(parts) == 2:  # noqa: PLR2004  # the host's and the container's
+            return f"{address}]", parts
+        if rest and not rest.startswith(":"):
+            message = f"'{text}': a ':' is missing behind the address"
+            raise FormError(message, f"write {address}]:{rest}")
+    parts = text.split(":")
+    return ":".join(parts[:-2]), parts[-2:]
+
+
 def _host_address(host_text: str, text: str) -> str | None:
     if not host_text:
         return None
@@ -173,18 +203,19 @@ def _host_address(host_text: str, text: str) -> str | None:
             hint = f"one colon: {host_text}:{container}"
         elif "::" in text and re.fullmatch(r"[0-9.]+:[0-9-]+", host_text):
             hint = f"one colon before the container's port: {host_text}:{container}"
-        elif text.startswith("[") and text.count("]:") == 1:
-            hint = f"name the host's port as well, or leave it empty: {text.replace(']:', ']::')}"
+        elif "%" in host_text:
+            hint = "a port cannot be published at one link alone: name an address of the host that is not link-local"
         message = f"'{text}': {error}"
         raise FormError(message, hint) from None
 
 
-def _ports(range_text: str, text: str, *, lowest: int = 1) -> tuple[int, int]:
+def _ports(range_text: str, text: str, *, lowest: int = 1, hint: str = _FORMS) -> tuple[int, int]:
     form = _RANGE.fullmatch(range_text)
     first, last = (int(form[1]), int(form[2] or form[1])) if form else (-1, -1)
     if not lowest <= first <= HIGHEST_PORT or last > HIGHEST_PORT:
         message = f"'{range_text}' in '{text}' is not a port" if range_text != text else f"'{text}' is not a port"
-        raise FormError(message, typographic_hint(text) or f"a port is a number from 1 to {HIGHEST_PORT}; {_FORMS}")
+        forms = f"a port is a number from {lowest} to {HIGHEST_PORT}{hint and '; '}{hint}"
+        raise FormError(message, typographic_hint(text) or forms)
     if first > last:
         message = f"the range {range_text} ends before it begins"
         raise FormError(message, f"write {last}-{first}")

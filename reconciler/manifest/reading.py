@@ -2,7 +2,8 @@
 
 libyaml's event parser is about 25 times as fast as ruamel's, but the one that its binding
 carries (0.1.7) refuses ordinary flow forms such as ``[8080:80]``. So on any error of it the
-same builder runs over ruamel's own parser, and only that one's verdict counts.
+text goes to it once more, with stand-ins for the colons that it stumbles over; and on an
+error of that, the same builder runs over ruamel's own parser, and only that one's verdict counts.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import ScalarEvent
 from ruamel.yaml.scanner import Scanner
 
 from reconciler.errors import NetapplyError, Source
 from reconciler.manifest.builder import Builder, Document
+from reconciler.manifest.characters import FORBIDDEN
 from reconciler.manifest.faults import typographic_hint
 
 if TYPE_CHECKING:
@@ -24,10 +27,14 @@ if TYPE_CHECKING:
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes of one file that are read; 10 000 containers need about 2.5 million."""
 LARGEST_SLOW = 512 * 1024
-"""Characters that the slow parser is given, about 3 seconds' work."""
+"""Characters that the slow parser is given, about 3 seconds' work; mistakes are for it to judge, and rare forms."""
 
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INNER_COLON = re.compile(r"(?<![\"'}\]]):(?=\S)")
+"""A colon that divides no key from a value: no space follows it, and nothing that was quoted or bracketed ends there."""
+_INNER_QUESTION_MARK = re.compile(r"(?<=[^\s,\[\]{}])\?")
+_PRIVATE_USE = range(0xE000, 0xF8FF)
 
+_NO_COLON = "could not find expected ':'"
 _WORDS = (
     (
         "found character '\\t' that cannot start any token",
@@ -36,7 +43,7 @@ _WORDS = (
     ),
     ("mapping values are not allowed here", "a ':' that does not fit here", "check the indentation, or quote the text"),
     (
-        "could not find expected ':'",
+        _NO_COLON,
         "a key without ':'",
         "write KEY: VALUE, with a space after the colon",
     ),
@@ -46,6 +53,15 @@ _WORDS = (
         "expected the node content, but found '<stream end>'",
         "the file ends inside a list in [ ] or a mapping in { }",
         "close it",
+    ),
+    # libyaml's own words, for files that are too large for the other parser
+    ("mapping values are not allowed in", "a ':' that does not fit here", "check the indentation, or quote the text"),
+    ("did not find expected key", "this line does not fit the indentation above", "align it with its neighbours"),
+    ("did not find expected '-'", "this line does not fit the indentation above", "align it with its neighbours"),
+    (
+        "found character that cannot start",
+        "a value cannot begin with this character",
+        "indent with spaces; quote texts",
     ),
     ("expected <block end>, but found", "this line does not fit the indentation above", "align it with its neighbours"),
     ("found unexpected end of stream", "the file ends inside quotes", "close the quotes"),
@@ -65,7 +81,7 @@ def read(data: bytes | str, file: str) -> Document:
     """
     text = _decode(data, file) if isinstance(data, bytes) else data
     text = text.removeprefix("\ufeff")
-    bad = _FORBIDDEN.search(text)
+    bad = FORBIDDEN.search(text)
     if bad:
         code = f"U+{ord(bad.group()):04X}"
         raise NetapplyError.of(f"character {code} is not allowed in YAML", _at(text, bad.start(), file), "remove it")
@@ -77,13 +93,17 @@ def read(data: bytes | str, file: str) -> Document:
 def _parse(text: str, file: str) -> Document:
     try:
         return Builder(file).build(_fast_events(text))
+    except (YAMLError, ImportError):
+        pass
+    try:
+        return Builder(file).build(_fast_events_with_stand_ins(text))
     except (YAMLError, ImportError) as error:
         if len(text) > LARGEST_SLOW:
-            raise _refusal(error, file) from None
+            raise _refusal(error, text, file) from None
     try:
         return Builder(file).build(_slow_events(text))
     except YAMLError as error:
-        raise _refusal(error, file) from None
+        raise _refusal(error, text, file) from None
 
 
 def _decode(data: bytes, file: str) -> str:
@@ -114,6 +134,24 @@ def _fast_events(text: str) -> Iterator[Any]:
         parser.dispose()
 
 
+def _fast_events_with_stand_ins(text: str) -> Iterator[Any]:
+    """The events with colons and question marks inside of scalars kept from libyaml.
+
+    Each goes as one character that the text does not hold, so that every place stays where it
+    is, and comes back in the scalars, quoted ones too. It harms where neither may stand: in a
+    tag's address, and there the parser says so.
+    """
+    # Neither as itself nor in an escape sequence.
+    lowered = text.lower()
+    free = (chr(code) for code in _PRIVATE_USE if chr(code) not in text and f"{code:04x}" not in lowered)
+    colon, question_mark = next(free, ":"), next(free, "?")
+    replaced = _INNER_QUESTION_MARK.sub(question_mark, _INNER_COLON.sub(colon, text))
+    for event in _fast_events(replaced):
+        if event.__class__ is ScalarEvent and not event.value.isascii():
+            event.value = event.value.replace(colon, ":").replace(question_mark, "?")
+        yield event
+
+
 def _slow_events(text: str) -> Iterator[Any]:
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner = _FlowScanner
@@ -134,12 +172,23 @@ class _FlowScanner(Scanner):
         return reader.pointer > 0 and reader.buffer[reader.pointer - 1] in "\"'}]"
 
 
-def _refusal(error: Exception, file: str) -> NetapplyError:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    source = Source(file, mark.line + 1, mark.column + 1) if mark else Source(file, 1, 1)
+def _refusal(error: Exception, text: str, file: str) -> NetapplyError:
+    lines = text.split("\n")
     problem = str(getattr(error, "problem", None) or "this is not YAML")
+    source = _place_of(error, lines, file, at_context=problem == _NO_COLON)
+    strange = typographic_hint(lines[source.line - 1])
     for found, message, hint in _WORDS:
         if found in problem:
-            return NetapplyError.of(message, source, hint)
+            return NetapplyError.of(message, source, strange or hint)
     context = getattr(error, "context", None)
-    return NetapplyError.of(f"{problem} ({context})" if context else problem, source)
+    return NetapplyError.of(f"{problem} ({context})" if context else problem, source, strange)
+
+
+def _place_of(error: Exception, lines: list[str], file: str, *, at_context: bool) -> Source:
+    """Where the parser found the error, or where what is wrong began; never behind the last line."""
+    marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]
+    for mark in reversed(marks) if at_context else marks:
+        if mark and (mark.line < len(lines) - 1 or (mark.line < len(lines) and lines[mark.line].strip())):
+            return Source(file, mark.line + 1, mark.column + 1)
+    last = max((number for number, line in enumerate(lines) if line.strip()), default=0)
+    return Source(file, last + 1, len(lines[last].rstrip()) + 1)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.manifest.models import ContainerPart
 
 _NO_SEARCH = "."
+_OF_LOOPBACK = frozenset({"localhost", "ip6-localhost", "ip6-loopback"})
 _OPTION = re.compile(r"[a-z0-9][a-z0-9-]*(?::[0-9]{1,5})?")
 _OPTIONS = frozenset(
     """attempts debug edns0 inet6 ndots no-aaaa no-check-names no-ip6-dotint no-reload no-tld-query rotate
@@ -43,6 +44,9 @@ def convert_links(texts: Sequence[str] | None, name: str, key: str, context: Con
             context.check_name("container", part, source)
         if alias:
             context.check_name("container", alias, source)
+        if (alias or own).lower() in _OF_LOOPBACK:
+            message = f"'{alias or own}' is every container's name for itself"
+            context.faults.add(message, source, "give the link another alias: NAME:ALIAS")
         count = context.replicas.get(target, 1) if key == "links" else 1
         if count > 1 and target == name:
             context.faults.add(f"container '{name}' links to itself", source, "remove the link")

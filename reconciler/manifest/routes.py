@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.manifest.addresses import parse_address, parse_source
 from reconciler.manifest.faults import FormError, suggestion
 from reconciler.manifest.model import Attachment, Container, Network, StaticRoute
+from reconciler.manifest.networks import is_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +113,11 @@ def _check_next_hop(route: StaticRoute, network: Network, context: Context) -> N
         return
     via = ip_address(route.via)
     pools = [pool for pool in network.pools if pool.family == via.version]
-    if (pools and any(via in ip_network(pool.subnet) for pool in pools)) or via.is_link_local:
+    pool = next((pool for pool in pools if via in ip_network(pool.subnet)), None)
+    if pool and via.version != _IPV6 and not is_host(route.via, pool.subnet):
+        message = f"next hop {via} is the first or last address of {pool.subnet}, no host can have it"
+        context.faults.add(message, route.source, "name a neighbour on that network")
+    if pool or via.is_link_local:
         return
     if not pools and (network.enable_ipv6 if via.version == _IPV6 else network.enable_ipv4):
         message = f"next hop {via} is fixed, but network '{network.key}' has no subnet of its own for it"

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.manifest import vocabulary
+from reconciler.manifest.meanings import about_nested, about_top
 from reconciler.manifest.models import ContainerPart, DeployPart, PortPart, StackPart
 from reconciler.manifest.network_models import AttachmentPart, IpamPart, NetworkPart, PoolPart
 from reconciler.manifest.normalise import OWN
-from reconciler.manifest.shapes import Shape
+from reconciler.manifest.shapes import YOURS, Shape
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SUFFIX = "Part"
@@ -104,12 +105,7 @@ def _open(part: dict[str, Any], reference: str, unused: Mapping[str, Shape]) -> 
     top = unused is vocabulary.UNUSED_TOP
     examples = vocabulary.UNUSED_TOP_EXAMPLES if top else vocabulary.UNUSED_EXAMPLES
     for key in sorted(unused):
-        properties[key] = {
-            "description": "Accepted as Compose has it; not used by netapply.",
-            "default": None,
-            "examples": [examples.get(key)],
-            **unused[key].schema(),
-        }
+        properties[key] = {**about_top(key, examples.get(key)), **unused[key].schema(key, about_nested)}
     properties[OWN] = {
         "description": "Keys of netapply alone, in a file that Compose reads too: as if they stood here.",
         "default": {},
@@ -117,7 +113,7 @@ def _open(part: dict[str, Any], reference: str, unused: Mapping[str, Shape]) -> 
         # A part with keys that must be there is not complete under this one.
         **({"type": "object"} if "required" in part else {"$ref": reference}),
     }
-    part["patternProperties"] = {"^x-": {}}
+    part["patternProperties"] = {"^x-": {"description": YOURS}}
 
 
 def _plain(value: Any, *, names: bool = False) -> Any:

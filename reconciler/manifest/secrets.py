@@ -1,7 +1,8 @@
-"""A manifest's text without the lines that hold environment values, so that it can be shown."""
+"""A manifest's text without the lines that hold secrets: environment values, build arguments, contents of secrets."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError
@@ -11,34 +12,35 @@ from reconciler.manifest.reading import read
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WORD = "environment"
+_KEYS = frozenset({"environment", "args", "content"})
+_WORD = re.compile(rf"\b(?:{'|'.join(_KEYS)})\b")
 
 
 def without_secrets(data: bytes, file: str) -> str | None:
-    """The text, lines with environment values empty; None for what is no manifest (a file of variables).
+    """The text, lines with secret values empty; None for what is no manifest (a file of variables).
 
-    A file that is not YAML is given only if it does not speak of an environment at all, for
+    A file that is not YAML is given only if it does not speak of such values at all, for
     nobody can say then which lines belong to it.
     """
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     try:
         root = read(data, file).root
     except NetapplyError:
-        return None if _WORD in text or "=" in text.partition("\n")[0] else text
+        return None if _WORD.search(text) or "=" in text.partition("\n")[0] else text
     if not isinstance(root, Mapping):
         return None
     lines = text.split("\n")
-    hidden = {number for number, line in enumerate(lines, 1) if _WORD in line}
+    hidden = {number for number, line in enumerate(lines, 1) if _WORD.search(line)}
     hidden.update(_hidden(root, len(lines)))
     return "\n".join("" if number in hidden else line for number, line in enumerate(lines, 1))
 
 
 def _hidden(root: Mapping, last_line: int) -> Iterator[int]:
-    """The lines from each part of an environment up to the next node of anything else.
+    """The lines from each part of secret values up to the next node of anything else.
 
     A node's end is not known, so a value is taken to reach to what follows it.
     """
-    secrets = {(node.line, node.column) for part in _environments(root) for node in _walk(part)}
+    secrets = {(node.line, node.column) for part in _secret_parts(root) for node in _walk(part)}
     places = sorted({(node.line, node.column) for node in _walk(root)} | secrets)
     for place, following in zip(places, [*places[1:], (last_line + 1, 1)], strict=True):
         if place in secrets:
@@ -46,11 +48,12 @@ def _hidden(root: Mapping, last_line: int) -> Iterator[int]:
             yield from range(place[0], max(following[0], place[0] + 1))
 
 
-def _environments(root: Mapping) -> Iterator[Node]:
-    """Whatever stands under that word anywhere, for a container may take it from elsewhere by an alias."""
+def _secret_parts(root: Mapping) -> Iterator[Node]:
+    """Whatever stands under those words anywhere, for a container may take it from elsewhere by an alias."""
     for node in _walk(root):
-        if isinstance(node, Mapping) and _WORD in node.entries:
-            yield node.entries[_WORD]
+        if isinstance(node, Mapping):
+            for key in _KEYS & node.entries.keys():
+                yield node.entries[key]
 
 
 def _walk(node: Node, seen: set[int] | None = None) -> Iterator[Node]:

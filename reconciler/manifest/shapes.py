@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,7 +11,12 @@ from typing import Any
 from reconciler.manifest.faults import Faults, suggestion
 from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
 
+YOURS = "Yours: any value; nothing looks at it."
+"""What the schema says of keys that begin with x-."""
+
 _FLAGS = frozenset({"true", "false", "yes", "no", "y", "n", "on", "off", "1", "0", "t", "f"})
+_ITEM = object()
+"""The value of a key that stands for an item of its list."""
 _SINGLE = {"text": "text", "flag": "true or false", "number": "a number"}
 _SCHEMA: dict[str, list[str]] = {
     "text": ["string", "number", "boolean"],
@@ -44,8 +50,8 @@ class Shape:
         forms += ["a mapping"] if self.values or self.fields is not None else []
         return " or ".join(forms)
 
-    def schema(self) -> dict[str, Any]:
-        """The shape in JSON Schema."""
+    def schema(self, owner: str, about: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+        """The shape in JSON Schema; ``about`` gives what is said of a key below the key ``owner``."""
         if self.words and not self.items:
             # A variable may stand for any of them.
             return {"anyOf": [{"enum": [*self.words, None]}, {"type": "string", "pattern": "\\$"}]}
@@ -53,14 +59,15 @@ class Shape:
         made: dict[str, Any] = {}
         if self.items:
             types.append("array")
-            made["items"] = self.items.schema()
+            made["items"] = self.items.schema(owner, about)
         if self.values or self.fields is not None:
             types.append("object")
         if self.values:
-            made["additionalProperties"] = self.values.schema()
+            made["additionalProperties"] = self.values.schema(owner, about)
         if self.fields is not None:
-            known = {f"^{key}$": each.schema() for key, each in self.fields.items()}
-            made |= {"patternProperties": {**known, "^x-": {}}, "additionalProperties": False}
+            known = {key: {**about(owner, key), **each.schema(key, about)} for key, each in self.fields.items()}
+            made |= {"properties": known, "patternProperties": {"^x-": {"description": YOURS}}}
+            made |= {"additionalProperties": False}
             made |= {"required": list(self.required)} if self.required else {}
         return {"type": [*types, "null"], **made}
 
@@ -86,12 +93,13 @@ def check(key: Scalar, node: Node, shape: Shape, faults: Faults) -> None:
     if not fits and not (isinstance(node, Mapping) and (shape.values or shape.fields is not None)):
         found = {Scalar: "a single value", Sequence: "a list", Mapping: "a mapping"}[type(node)]
         source = source_of(node if isinstance(node, Scalar) else key)
-        faults.add(f"'{key.text}' takes {shape.forms}, not {found}", source)
+        named = f"an item of '{key.text}'" if key.value is _ITEM else f"'{key.text}'"
+        faults.add(f"{named} takes {shape.forms}, not {found}", source)
     elif isinstance(node, Scalar):
         _check_scalar(key, node, shape, faults)
     elif isinstance(node, Sequence):
         for item in node.items:
-            anchor = Scalar(item.file, item.line, item.column, key.text, key.text)
+            anchor = Scalar(item.file, item.line, item.column, key.text, _ITEM)
             check(anchor, item, shape.items or TEXT, faults)
     else:
         _check_mapping(key, node, shape, faults)
@@ -108,7 +116,8 @@ def _check_scalar(key: Scalar, node: Scalar, shape: Shape, faults: Faults) -> No
     }[shape.single]
     if wrong:
         hint = suggestion(text, shape.words) if shape.words else ""
-        faults.add(f"'{key.text}' takes {shape.forms}, not '{text[:40]}'", source_of(node), hint)
+        named = f"an item of '{key.text}'" if key.value is _ITEM else f"'{key.text}'"
+        faults.add(f"{named} takes {shape.forms}, not '{text[:40]}'", source_of(node), hint)
 
 
 def _check_mapping(key: Scalar, node: Mapping, shape: Shape, faults: Faults) -> None:

@@ -35,6 +35,9 @@ def _one(name: str, part: ContainerPart, kind: str, text: str, context: Context)
     if kind == "uts" and part.hostname:
         message = f"'hostname' does not fit uts {text}, whose host name is another's"
         context.faults.add(message, context.key_at("containers", name, "hostname"), "remove one of the two")
+    if not (part.command or part.entrypoint):
+        message = f"'{kind}' of container '{name}' has no effect: it has no command"
+        context.faults.note(message, source, "give it a command, or remove the key")
     if text == "host":
         return SharedNamespace(kind, text, source)
     if word not in {"service", "container"} or not owner:

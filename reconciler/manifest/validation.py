@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.faults import Faults, suggestion
+from reconciler.manifest.faults import Faults, shortened, suggestion
 from reconciler.manifest.forms import LIST, MAP, TEXT
 from reconciler.manifest.models import (
     AttachPart,
@@ -49,6 +48,10 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 
 _ROUNDS = 5
+_SHOWN = 40
+"""Characters of a value that a message shows."""
+_MOST_SUGGESTIONS = 200
+"""Errors after which no similar words are looked for any more: that takes a fifth of a millisecond each."""
 _OWN_KEYS = "keys of your own begin with x-"
 _NAMED_PART = 2
 """The length of the path to a container or network; others refer to it, so that its name must stay."""
@@ -84,6 +87,8 @@ _WANTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number",
+    "finite_number": "a whole number",
 }
 _TAGS = frozenset({TEXT, LIST, MAP})
 _FORMS = {"'~text'": "text", "'~list'": "a list", "'~map'": "a mapping"}
@@ -97,7 +102,7 @@ def validate(root: Mapping, faults: Faults) -> StackPart | None:
     """
     for _ in range(_ROUNDS):
         try:
-            return StackPart.model_validate(_plain(root, (), faults))
+            return StackPart.model_validate(_plain(root, (), root, faults))
         except ValidationError as error:
             paths = [
                 _note(detail, root, faults)
@@ -124,20 +129,20 @@ def _take_out(root: Mapping, path: Path) -> None:
         del parent.items[last]
 
 
-def _plain(node: Node, path: Path, faults: Faults) -> Any:
+def _plain(node: Node, path: Path, root: Mapping, faults: Faults) -> Any:
     if isinstance(node, Scalar):
         return node.value
     if isinstance(node, Sequence):
         return [
-            item.value if isinstance(item, Scalar) else _plain(item, (*path, index), faults)
+            item.value if isinstance(item, Scalar) else _plain(item, (*path, index), root, faults)
             for index, item in enumerate(node.items)
         ]
     result: dict[str, Any] = {}
     for key, value in node.entries.items():
         if node.keys[key].value.__class__ is not str and not key.startswith("\0"):
-            where = ".".join(map(str, path)) or "the top"
+            where = ".".join(_shown(path, root)) or "the top"
             faults.add(f"non-string key in {where}: {key}", source_of(node.keys[key]), f"quote it: '{key}'")
-        result[key] = value.value if isinstance(value, Scalar) else _plain(value, (*path, key), faults)
+        result[key] = value.value if isinstance(value, Scalar) else _plain(value, (*path, key), root, faults)
     return result
 
 
@@ -153,7 +158,7 @@ def _note(detail: ErrorDetails, root: Mapping, faults: Faults) -> Path:
         _note_unknown(path, root, faults)
         return path
     source = place(root, path)
-    key = str(path[-1]) if path else "the manifest"
+    key = _shown(path, root)[-1] if path else "the manifest"
     if kind == "missing":
         faults.add(f"'{key}' is missing", place(root, path[:-1]), f"add {key}:")
         return path[:-1]
@@ -162,11 +167,37 @@ def _note(detail: ErrorDetails, root: Mapping, faults: Faults) -> Path:
         tags = str(detail.get("ctx", {}).get("expected_tags", ""))
         wanted = " or ".join(_FORMS.get(tag.strip(), tag) for tag in tags.split(","))
     else:
-        wanted = _WANTED.get(kind, detail["msg"])
-    hint = f"write it as a list: [{node.text}]" if wanted == "a list" and isinstance(node, Scalar) and node.text else ""
+        wanted = _WANTED.get(kind, "another sort of value")
+    hint = _hint(node, wanted, path, root)
     named = f"'{key}'" if isinstance(path[-1] if path else "", str) else "this item"
     faults.add(f"{named} takes {wanted}, not {_found(node, path)}", source, hint)
     return path
+
+
+def _word(root: Mapping) -> str:
+    """``containers`` or ``services``: the word that the manifest uses."""
+    key = root.keys.get("containers")
+    return "services" if key is not None and key.value == "services" else "containers"
+
+
+def _shown(path: Path, root: Mapping) -> list[str]:
+    """The steps of the path in the manifest's own words."""
+    return [_word(root) if not index and step == "containers" else str(step) for index, step in enumerate(path)]
+
+
+def _hint(node: Node | None, wanted: str, path: Path, root: Mapping) -> str:
+    if wanted == "a list" and isinstance(node, Scalar) and node.text:
+        return f"write it as a list: [{shortened(node.text)}]"
+    if path[2:3] == ("networks",) and isinstance(path[-1], int) and isinstance(node, Mapping) and node.entries:
+        # The mapping form with a list's dashes, or with its keys beside the name instead of under it.
+        name, *others = node.entries
+        shown = "…" if others or isinstance(node.entries[name], Mapping) else ""
+        return f"drop the dashes: networks: {{{name}: {{{shown}}}}}"
+    if path in {("containers",), ("networks",)} and isinstance(node, Sequence):
+        names = [item.text for item in node.items if isinstance(item, Scalar)]
+        name = names[0] if names else "NAME"
+        return f"drop the dashes: {_word(root) if path[0] == 'containers' else 'networks'}: {{{name}: {{…}}}}"
+    return ""
 
 
 def _found(node: Node | None, path: Path) -> str:
@@ -178,9 +209,7 @@ def _found(node: Node | None, path: Path) -> str:
         return "nothing"
     if "environment" in path:
         return "this value"
-    if isinstance(node.value, float) and not math.isfinite(node.value):
-        return "this number"
-    return f"'{node.text[:40]}'"
+    return f"'{node.text[:_SHOWN]}{'…' if len(node.text) > _SHOWN else ''}'"
 
 
 def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
@@ -192,17 +221,25 @@ def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
     for pattern, (part, unused) in _PARTS.items():
         if len(pattern) == len(path) - 1 and all(p in {"*", str(step)} for p, step in zip(pattern, path, strict=False)):
             known = {*part.model_fields, *unused}
-            near = suggestion(key, known)
+            near = suggestion(key, known) if len(faults.errors) < _MOST_SUGGESTIONS else ""
             # 'port' and 'network' are keys elsewhere, but who writes them for a container means the plural.
-            hint = near if {f"{key}s", key.removesuffix("s")} & known else _elsewhere(key) or near
+            hint = near if {f"{key}s", key.removesuffix("s")} & known else _elsewhere(key, root) or near
+            if not pattern and _is_container(child(root, path)):
+                hint = f"a container? it belongs under services:, indented{'; ' * bool(near)}{near}"
             faults.add(f"unknown key '{key}'", source, hint or _OWN_KEYS)
             return
     faults.add(f"unknown key '{key}'", source)
 
 
-def _elsewhere(key: str) -> str:
+def _is_container(node: Node | None) -> bool:
+    """Whether it looks like one: not indented, or of Compose's first version, which had no ``services``."""
+    known = {*ContainerPart.model_fields, *vocabulary.UNUSED_CONTAINER}
+    return isinstance(node, Mapping) and not known.isdisjoint(node.entries)
+
+
+def _elsewhere(key: str, root: Mapping) -> str:
     for pattern, (part, unused) in _PARTS.items():
         if key in part.model_fields or key in unused:
-            where = ".".join(pattern).replace("*", "NAME") or "the top of the file"
+            where = ".".join(_shown(pattern, root)).replace("*", "NAME") or "the top of the file"
             return f"'{key}' belongs under {where}"
     return ""

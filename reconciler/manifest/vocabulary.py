@@ -212,6 +212,9 @@ UNUSED_DEPLOY: Mapping[str, Shape] = {
 }
 """The same for ``deploy``."""
 
+KEPT = frozenset({"depends_on", "provider"})
+"""Those of them that are looked at nevertheless: what they say of other keys."""
+
 NOTED_CONTAINER = frozenset({"cap_add", "privileged"})
 """A container's keys that have no effect either, but are looked at for a warning."""
 
@@ -220,8 +223,20 @@ UNUSED_IPAM: Mapping[str, Shape] = {"options": _MAP}
 UNUSED_PORT: Mapping[str, Shape] = {"app_protocol": TEXT, "mode": TEXT}
 NONE_UNUSED: Mapping[str, Shape] = {}
 
-DRIVERS = frozenset({"bridge", "host", "ipvlan", "macvlan", "none", "overlay", "vlan"})
-"""The network drivers that have a name, built or still to come."""
+DRIVERS = frozenset({"bridge", "ipvlan", "macvlan"})
+"""The network drivers that there are."""
+
+_MODE = "remove the network, and write network_mode: %s on the container"
+OTHER_DRIVERS: Mapping[str, str] = {
+    "host": _MODE % "host",
+    "none": _MODE % "none",
+    "overlay": "a network of several hosts is not made; on one host driver bridge does the same",
+    "vlan": "driver macvlan with driver_opts: {parent: eth0.10} makes VLAN 10",
+}
+"""Drivers that Docker or others have, and what to write instead."""
+
+HOST_NETWORKS: Mapping[str, str] = {"host": _MODE % "host", "none": _MODE % "none"}
+"""Names that Docker's own networks have, which cannot be joined, and what to write instead."""
 
 UNUSED_EXAMPLES: dict[str, object] = {
     "annotations": {"org.example.team": "web"},

@@ -114,6 +114,16 @@ def test_a_terminal_gets_it_for_warnings_too(folder: Path, monkeypatch: pytest.M
     assert "    1 | containers: {a: {user: $NOBODY}}\n      |                        ^\n" in shown
 
 
+def test_a_warning_that_may_be_the_reason_stands_beside_the_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "bad.yaml").write_text("containers: {a: {ports: [$PORT]}}\n")
+    code, shown = on_a_terminal(monkeypatch, "bad.yaml")
+    assert code == 1
+    assert "bad.yaml:1:26: warning: variable PORT is not set" in shown
+    assert "bad.yaml:1:26: error: '' names no port" in shown
+
+
 def test_no_environment_value_on_the_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "bad.yaml").write_text("containers:\n  a:\n    environment:\n      A: [c4nary]\n    prots: []\n")
     code, shown = on_a_terminal(monkeypatch, "bad.yaml")
@@ -144,6 +154,8 @@ def test_a_program_gets_no_line(folder: Path, capfd: pytest.CaptureFixture[str])
         ("ab: c\r\n", Source("f", 1, 5), ["    1 | ab: c", "      |     ^"]),
         ("\tab: c", Source("f", 1, 2), ["    1 |     ab: c", "      |     ^"]),
         ("a", Source("f", 1, 2), ["    1 | a", "      |  ^"]),
+        ("'網路': x", Source("f", 1, 7), ["    1 | '網路': x", "      |         ^"]),
+        ("'e\u0301': x", Source("f", 1, 7), ["    1 | 'e\u0301': x", "      |      ^"]),
         ("a", Source("f", 2, 1), []),
         ("a", Source("f", 1, 9), []),
         ("a\x1b[2J", Source("f", 1, 1), []),

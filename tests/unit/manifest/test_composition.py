@@ -230,6 +230,45 @@ def test_the_environment_goes_before_dotenv(write: Callable[[Tree], None]) -> No
     assert (web.hostname, web.user) == (None, None)
 
 
+def test_the_name_of_the_stack_is_a_variable(write: Callable[[Tree], None]) -> None:
+    text = "containers: {web: {hostname: '${COMPOSE_PROJECT_NAME}-x'}}"
+    write({"a.yaml": text, "b.yaml": "name: my-${X:-y}", "c.yaml": f"include: [a.yaml]\nname: c\n{text}"})
+
+    def host_name(*files: str, stack_name: str | None = None, **environment: str) -> str | None:
+        return load(files, stack_name=stack_name, environment=environment).containers[0].hostname
+
+    assert host_name("a.yaml") == "a-x"
+    assert host_name("a.yaml", "b.yaml") == "my-y-x"
+    assert host_name("c.yaml") == "c-x"
+    assert host_name("a.yaml", "b.yaml", COMPOSE_PROJECT_NAME="p") == "p-x"
+    assert host_name("a.yaml", "b.yaml", stack_name="given", COMPOSE_PROJECT_NAME="p") == "given-x"
+
+
+def test_a_bad_name_from_the_environment_says_so(write: Callable[[Tree], None]) -> None:
+    write({"a.yaml": "containers: {web: }"})
+    with pytest.raises(NetapplyError) as caught:
+        load(["a.yaml"], environment={"COMPOSE_PROJECT_NAME": "My_Proj"})
+    (fault,) = caught.value.problems
+    assert "My_Proj" in fault.message
+    assert "COMPOSE_PROJECT_NAME" in fault.message
+
+
+def test_warnings_come_with_errors(write: Callable[[Tree], None]) -> None:
+    write({"a.yaml": "containers: {web: {ports: [$PORT]}}"})
+    with pytest.raises(NetapplyError) as caught:
+        load(["a.yaml"], environment={})
+    (warning,) = caught.value.warnings
+    assert warning.message == "variable PORT is not set; empty text stands for it"
+    assert [each.message for each in caught.value.problems] == ["'' names no port of the container"]
+
+
+def test_containers_that_stand_at_the_top(write: Callable[[Tree], None]) -> None:
+    write({"a.yaml": "services:\nweb:\n  image: x\nother:\n  a: b\n"})
+    web, other = sorted(faults_of("a.yaml"), key=lambda fault: fault.message, reverse=True)
+    assert (web.message, "belongs under services:" in web.hint) == ("unknown key 'web'", True)
+    assert (other.message, "belongs under services:" in other.hint) == ("unknown key 'other'", False)
+
+
 def test_dotenv_may_name_files_stack_and_profiles(write: Callable[[Tree], None]) -> None:
     write(
         {

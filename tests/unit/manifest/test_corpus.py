@@ -35,7 +35,7 @@ def test_every_file_is_accepted_or_refused_with_a_place_and_has_a_licence(capsys
 EXPECTED = {
     "TestBadServiceConfig.85": (5, "mutually exclusive 'network_mode' and 'networks'"),
     "TestLoadNetworkInvalidExternalNameAndNameCombination.49": (7, "name and external.name conflict"),
-    "TestNonStringKeys.10": (5, "non-string key in containers: 123"),
+    "TestNonStringKeys.10": (5, "non-string key in services: 123"),
     "TestNonStringKeys.11": (9, "non-string key in networks.default.ipam.config.0: 123"),
 }
 

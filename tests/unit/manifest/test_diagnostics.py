@@ -99,6 +99,24 @@ def test_faults_of_several_files_come_together(faults_of: FaultsOf) -> None:
         ("containers: {a: {port: ['80:80']}}", "1:18", "unknown key 'port'", "did you mean 'ports'?"),
         ("containers: {a: {network: [n]}}", "1:18", "unknown key 'network'", "did you mean 'networks'?"),
         ("containers: {a: {subnet: x}}", "1:18", "unknown key 'subnet'", "belongs under networks.NAME.ipam.config"),
+        ("services: [a]", "1:1", "'services' takes a mapping, not a list", "drop the dashes: services: {a: {…}}"),
+        ("services: {a: }\nexpose: x", "2:1", "unknown key 'expose'", "belongs under services.NAME"),
+        ("networks: [{n: }]", "1:1", "'networks' takes a mapping, not a list", "networks: {NAME: {…}}"),
+        ("containers: {a: {networks: [n: {ipv4_address: 1.1.1.1}]}}", "1:29", "takes text, not a mapping", "{n: {…}}"),
+        ("containers: {a: {networks: [n: ]}}", "1:29", "takes text", "drop the dashes: networks: {n: {}}"),
+        ("containers: {a: {labels: [x, {a: b}]}}", "1:30", "an item of 'labels' takes text, not a mapping", ""),
+        ("containers: {a: {scale: .inf}}", "1:25", "'scale' takes a whole number, not '.inf'", ""),
+        (f"containers: {{a: {{scale: {'9' * 200_000}}}}}", "1:25", f"a whole number, not '{'9' * 40}…'", ""),
+        ("containers: {a: {dns: 10.0.0.5/24}}", "1:23", "is not an IP address", "without the prefix length: 10.0.0.5"),
+        ("containers: {a: {dns: 1.1.1.1:53}}", "1:23", "is not an IP address", "without the port: 1.1.1.1"),
+        ("containers: {a: {dns: '[::1]:53'}}", "1:23", "is not an IP address", "without the port: ::1"),
+        ("containers: {a: {dns: 300.1.1.1}}", "1:23", "is not an IP address", "four numbers from 0 to 255"),
+        ("containers: {a: {dns: 'fd00::12345'}}", "1:23", "is not an IP address", "groups of four hexadecimal"),
+        ("containers: {a: {hostname: -bad}}", "1:28", "'-bad' is not a host name", "neither first nor last"),
+        ("containers: {a: {hostname: bad-}}", "1:28", "'bad-' is not a host name", ""),
+        ("containers: {a: {domainname: x.-y}}", "1:30", "'x.-y' is not a host name", ""),
+        ("containers: {a: {extra_hosts: [-x=1.1.1.1]}}", "1:32", "'-x' is not a host name", ""),
+        ("containers: {a: {profiles: [-x]}}", "1:29", "'-x' cannot be the name of a profile", "letters, digits"),
     ],
 )
 def test_one_fault(faults_of: FaultsOf, text: str, place: str, message: str, hint: str) -> None:
@@ -169,3 +187,10 @@ def test_a_key_of_netapply_stands_in_one_place(faults_of: FaultsOf, text: str, p
     (fault,) = faults_of(text)
     assert "is given twice; also at a.yaml:1:" in fault.message
     assert str(fault.source) == f"a.yaml:{place}"
+
+
+def test_a_lengthy_value_is_not_shown_whole(faults_of: FaultsOf) -> None:
+    for value in ("b" * 200_000, "b b " * 50_000):
+        (fault,) = faults_of(f"containers: {{a: {{hostname: '{value}'}}}}")
+        assert "(200000 characters)" in fault.message or "(200002 characters)" in fault.message
+        assert len(str(fault)) < 300

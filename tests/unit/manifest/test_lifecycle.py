@@ -34,7 +34,10 @@ def test_shared_namespaces(load_text: LoadText) -> None:
         (),
     ]
     assert str(manifest.containers[0].shared[0].source) == "a.yaml:2:24"
-    assert manifest.warnings == ()
+    assert [f"{each.source} {each.severity}: {each.message}" for each in manifest.warnings] == [
+        "a.yaml:4:26 note: 'pid' of container 'c' has no effect: it has no command",
+        "a.yaml:4:37 note: 'uts' of container 'c' has no effect: it has no command",
+    ]
     assert is_same(manifest, load(["-"], environment={}, stdin=render(manifest)))
 
 

@@ -109,3 +109,11 @@ def test_prose_may_have_any_character(load_text: LoadText) -> None:
             x-mine: "\u2013"
     """)
     assert told(manifest) == []
+
+
+def test_a_port_at_ipv6_loopback_is_said_to_be_reached_by_nobody(load_text: LoadText) -> None:
+    manifest = load_text("""\
+        containers:
+          a: {ports: ["[::1]:8080:80", "127.0.0.1:8080:80"]}
+    """)
+    assert told(manifest) == ["a.yaml:2:15 warning nothing reaches port 80 of a at [::1]: the kernel drops the answers"]

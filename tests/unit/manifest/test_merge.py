@@ -65,6 +65,18 @@ def merged(*texts: str) -> Any:
         ("environment", "{A: 1, B: 2}", "{A: !reset null}", {"B": 2}),
         ("hostname", "a", "", "a"),
         ("ports", "[80]", "", [80]),
+        # What !reset removes in the earlier file is not there for the later one.
+        ("ports", "!reset [80]", "[90]", [90]),
+        ("environment", "{A: !reset 1, B: 2}", "{A: 3}", {"A": 3, "B": 2}),
+        ("ports", "[!reset 80, 81]", "[90]", [81, 90]),
+        # In a list it removes the item.
+        ("ports", "[80, 81]", "[!reset 80]", [81]),
+        ("networks", "[a, b]", "[!reset a]", {"b": None}),
+        ("networks", "{a: {priority: 1}, b: }", "[!reset a, c]", {"b": None, "c": None}),
+        ("environment", "{A: 1, B: 2}", "[!reset A=1]", {"B": 2}),
+        ("sysctls", "[a.b=1]", "[!reset a.b]", {}),
+        ("extra_hosts", "{a: 1.1.1.1, b: 2.2.2.2}", "{a: !reset 1.1.1.1}", ["b=2.2.2.2"]),
+        ("dns", "[1.1.1.1, 2.2.2.2]", "[!reset 1.1.1.1]", ["2.2.2.2"]),
     ],
 )
 def test_rules_for_containers(key: str, base: str, over: str, expected: Any) -> None:
@@ -82,6 +94,50 @@ def test_pools_merge_by_subnet() -> None:
         {"subnet": "b", "ip_range": "r"},
         {"subnet": "c"},
     ]
+
+
+def test_what_is_reset_stays_so_until_something_comes_over_it() -> None:
+    assert merged("a: {x: 1, y: 1}", "a: {x: !reset }", "a: {y: 2}") == {"a": {"y": 2}}
+    assert merged("a: {x: [1]}", "a: {x: !reset }", "a: {x: [2]}") == {"a": {"x": [2]}}
+    result = merged("networks: {n: {allow: [a, b]}}", "networks: {n: {allow: [!reset a]}}")
+    assert result["networks"]["n"]["allow"] == [{"network": "b"}]
+
+
+def test_reset_and_extends(load_text: LoadText) -> None:
+    first = "services: {a: {ports: ['80:80'], user: '1'}}"
+    base = "services: {base: {ports: !reset ['81:81'], user: '2'}, a: {extends: base, ports: ['82:82']}}"
+    assert [port.target for port in load_text(base).containers[1].ports] == [82]
+    second = "services: {base: {ports: ['81:81']}, a: {extends: base, ports: !reset []}}"
+    found = load_text(first, second).containers[0]
+    assert (found.ports, found.user) == ((), "1")
+    # What a base resets is its own.
+    second = "services: {base: {ports: !reset [], dns: [!reset 1.1.1.1]}, a: {extends: base, dns: [2.2.2.2]}}"
+    found = load_text("services: {a: {ports: ['80:80'], dns: [1.1.1.1]}}", second).containers[0]
+    assert ([port.target for port in found.ports], found.dns.servers) == ([80], ("1.1.1.1", "2.2.2.2"))
+    lone = load_text("services: {base: {user: '2'}, a: {extends: !reset base}}")
+    assert lone.containers[1].user is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "place", "message"),
+    [
+        (("!reset\nservices: {a: }",), "a.yaml:1:1", "!reset removes the whole manifest"),
+        (("!reset\nservices: {a: }", "name: x"), "a.yaml:1:1", "!reset removes the whole manifest"),
+        (("services: {a: }", "include: !reset []"), "b.yaml:1:10", "!reset does not undo the 'include'"),
+        (("services: {a: }", "services: {a: {extends: !reset }}"), "b.yaml:1:25", "!reset does not undo the 'extends'"),
+        (("x-netapply: !reset {name: x}\nservices: {a: }",), "a.yaml:1:13", "!reset does nothing on x-netapply"),
+        (("services: {b: !reset , a: {extends: b}}",), "a.yaml:1:37", "extends 'b', which is not in a.yaml"),
+    ],
+)
+def test_reset_where_it_cannot_be(faults_of: FaultsOf, texts: tuple[str, ...], place: str, message: str) -> None:
+    (fault,) = faults_of(*texts)
+    assert str(fault.source) == place
+    assert message in fault.message
+
+
+def test_a_reset_inclusion_is_none(load_text: LoadText) -> None:
+    assert load_text("include: !reset [none.yaml]\nservices: {a: }").containers
+    assert load_text("include: [!reset none.yaml]\nservices: {a: }").containers
 
 
 def test_a_third_file_goes_over_the_first_two() -> None:

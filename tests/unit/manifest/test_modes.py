@@ -184,4 +184,4 @@ def test_drivers_have_a_suggestion(faults_of: FaultsOf) -> None:
     """S4-30: 'maclan', and a name that there is not."""
     maclan, lo = faults_of("networks: {a: {driver: maclan}, b: {driver: lo}}")
     assert maclan.hint == "did you mean 'macvlan'?"
-    assert lo.hint.startswith("one of bridge, host")
+    assert lo.hint == "one of bridge, ipvlan, macvlan"

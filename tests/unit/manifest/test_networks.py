@@ -112,7 +112,20 @@ def test_a_subnet_of_ipv6_turns_ipv6_on_unless_denied(load_text: LoadText) -> No
     [
         ("subnet: 172.28.0.1/16", "has host bits set", "the subnet is 172.28.0.0/16"),
         ("subnet: 172.28.0.0", "has no prefix length", "172.28.0.0/24"),
-        ("subnet: 172.28.0.0/255.255.0.0", "has no prefix length", "/24"),
+        ("subnet: 172.28.0.0/255.255.0.0", "has no prefix length", "write 172.28.0.0/16"),
+        ("subnet: 10.1.2.3/255.255.255.0", "has no prefix length", "write 10.1.2.0/24"),
+        ("subnet: 224.1.0.0/16", "it holds multicast addresses (224.0.0.0/4)", "private are 10.0.0.0/8"),
+        ("subnet: 'ff05::/64'", "it holds multicast addresses", ""),
+        ("subnet: 127.9.0.0/24", "it holds loopback addresses", ""),
+        ("subnet: '::1/128'", "loopback", ""),
+        ("subnet: 0.1.0.0/16", "it holds addresses that mean the host itself", ""),
+        ("subnet: 0.0.0.0/0", "no network can have the subnet 0.0.0.0/0", ""),
+        ("subnet: '::/0'", "no network can have the subnet ::/0", ""),
+        ("subnet: 'fe80::/64'", "it holds link-local addresses (fe80::/10)", ""),
+        ("subnet: 240.1.0.0/16", "it holds reserved addresses", ""),
+        ("subnet: 255.255.255.255/32", "it holds reserved addresses", ""),
+        # The gateway would be outside, which is not said of a subnet that cannot be.
+        ("subnet: 224.1.0.0/16, gateway: 10.0.0.1", "multicast", ""),
         ("subnet: 172.28.0.0/33", "is not a subnet", ""),
         ("subnet: hello/8", "is not a subnet", ""),
         ("gateway: 1.2.3.4", "a pool without its subnet", "add subnet"),
@@ -235,6 +248,16 @@ containers:
         ),
         ("{n: {ipv4_address: 10.1.0.1}}", "[n]", "is taken by the gateway of network 'n'"),
         ("{n: {ipv4_address: 10.1.0.9}}", "[n]", "is taken by aux address 'x'"),
+        (
+            "{n: {ipv6_address: 'fd00::1'}}",
+            "[n]",
+            "the gateway of network 'n', the first address of its subnet at a.yaml",
+        ),
+        (
+            "{n: {link_local_ips: [169.254.8.8]}}",
+            "{n: {link_local_ips: [169.254.9.9, 169.254.8.8]}}",
+            "address 169.254.8.8 of container 'b' is taken by container 'a' at a.yaml:8:39",
+        ),
         ("{n: {ipv4_address: 10.1.0.0}}", "[n]", "first or last address of 10.1.0.0/24"),
         ("{n: {ipv4_address: 10.1.0.255}}", "[n]", "first or last address of 10.1.0.0/24"),
         ("{n: {ipv4_address: 10.2.0.5}}", "[n]", "is in no subnet of network 'n': 10.1.0.0/24 at a.yaml:4:"),
@@ -304,6 +327,8 @@ def test_two_networks_of_one_name(faults_of: FaultsOf, networks: str, message: s
         ("subnet: 10.1.0.0/29, gateway: 10.1.0.1, aux_addresses: {a: 10.1.0.2, b: 10.1.0.3}", 4, 3),
         ("subnet: 10.1.0.0/16, gateway: 10.1.0.1, ip_range: 10.1.5.0/31", 2, None),
         ("subnet: 10.1.0.0/16, gateway: 10.1.0.1, ip_range: 10.1.5.0/31", 3, 2),
+        # The gateway is the subnet's first address, outside of the range.
+        ("subnet: 10.1.0.0/16, ip_range: 10.1.5.0/31", 2, None),
         # A pool that holds only the gateway.
         ("subnet: 10.1.0.0/24, gateway: 10.1.0.9, ip_range: 10.1.0.9/32", 1, 0),
         ("subnet: 10.1.0.0/16", 300, None),
@@ -321,19 +346,58 @@ def test_room_in_a_pool(load_text: LoadText, faults_of: FaultsOf, pool: str, con
     assert str(fault.source) == "a.yaml:1:41"
 
 
-def test_an_alias_that_is_another_containers_name(load_text: LoadText) -> None:
+def test_the_gateway_is_the_first_address_that_no_aux_address_has(load_text: LoadText, faults_of: FaultsOf) -> None:
     text = """
-        containers:
-          a: {networks: {n: {aliases: [b, shared]}, m: }}
-          b: {networks: {n: {aliases: [shared]}}}
-          c: {networks: {m: {aliases: [b]}}}
-        networks: {n: , m: }
+        networks: {n: {ipam: {config: [{subnet: 10.1.0.0/24, aux_addresses: {x: 10.1.0.1}}]}}}
+        containers: {a: {networks: {n: {ipv4_address: %s}}}}
     """
-    (warning,) = load_text(text).warnings
-    assert (
-        "alias 'b' of container 'a' on network 'n' is also the name of the container at a.yaml:4:3" in warning.message
+    (fault,) = faults_of(text % "10.1.0.2")
+    assert "is taken by the gateway of network 'n', the first address of its subnet at a.yaml:2:41" in fault.message
+    assert str(fault.source) == "a.yaml:3:47"
+    assert load_text(text % "10.1.0.3").containers
+
+
+def test_subnets_inside_one_that_overlaps_are_compared_too(faults_of: FaultsOf) -> None:
+    subnets = ("10.0.0.0/8", "10.2.0.0/24", "10.2.0.128/25", "10.3.0.0/24")
+    pools = "".join(
+        f"  n{index}: {{ipam: {{config: [{{subnet: {subnet}}}]}}}}\n" for index, subnet in enumerate(subnets)
     )
-    assert str(warning.source) == "a.yaml:3:32"
+    said = [fault.message for fault in faults_of(f"networks:\n{pools}")]
+    pairs = [(1, 0), (2, 0), (2, 1), (3, 0)]
+    assert len(said) == len(pairs)
+    for message, (inner, outer) in zip(said, pairs, strict=True):
+        assert (
+            f"of network 'n{inner}' overlaps {subnets[outer]} of network 'n{outer}' at a.yaml:{outer + 2}:" in message
+        )
+
+
+def test_the_other_half_of_an_external_network_is_named(faults_of: FaultsOf) -> None:
+    (fault,) = faults_of("networks: {n: {external: true}}", "networks: {n: {internal: true}}")
+    assert str(fault.source) == "b.yaml:1:16"
+    assert fault.message.endswith("'internal' cannot be set here; external at a.yaml:1:16")
+
+
+@pytest.mark.parametrize(
+    ("network", "place", "message", "hint"),
+    [
+        ("external: true, name: host", "1:38", "network name host is the host's own", "network_mode: host"),
+        ("external: {name: none}", "1:33", "network name none is the host's own", "network_mode: none"),
+        ("name: bridge", "1:22", "network name bridge is the host's own", "give it another name"),
+        ("driver: overlay", "1:24", "driver overlay of network test_n is not supported", "driver bridge"),
+        ("driver: host", "1:24", "driver host of network test_n is not supported", "network_mode: host"),
+    ],
+)
+def test_what_is_no_network_here(faults_of: FaultsOf, network: str, place: str, message: str, hint: str) -> None:
+    (fault,) = faults_of(f"networks: {{n: {{{network}}}}}\ncontainers: {{a: {{networks: [n]}}}}")
+    assert message in fault.message
+    assert hint in fault.hint
+    assert str(fault.source) == f"a.yaml:{place}"
+
+
+def test_a_driver_of_others_that_nobody_needs_is_a_warning(load_text: LoadText) -> None:
+    (warning,) = load_text("networks: {n: {driver: overlay}}").warnings
+    assert "driver overlay of network test_n is not supported; there is: bridge, ipvlan, macvlan" in warning.message
+    assert not load_text("networks: {n: {external: true, name: bridge}}").warnings
 
 
 def test_link_local_addresses(load_text: LoadText) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.manifest.faults import FormError
-from reconciler.manifest.ports import Published, parse_exposed, parse_long, parse_short
+from reconciler.manifest.ports import Published, parse_exposed, parse_short
 
 if TYPE_CHECKING:
     from tests.unit.manifest.conftest import FaultsOf, LoadText
@@ -77,7 +77,10 @@ def test_short_form(text: str, expected: list[Published]) -> None:
         ("1.2.3.4:-1:-1", "'-1' in '1.2.3.4:-1:-1' is not a port", ""),
         ("8080::80", "'8080' is not an IP address", "one colon: 8080:80"),
         ("192.168.10.10:8080::80", "is not an IP address", "192.168.10.10:8080:80"),
-        ("[::1]:80", "is not an IP address", "[::1]::80"),
+        ("[::1]:80", "'[::1]:80' names an address, but no port of the host", "write [::1]::80"),
+        ("[::1]80:80", "a ':' is missing behind the address", "write [::1]:80:80"),
+        ("[::1]:80:80:80", "is not an IP address", ""),
+        ("[fe80::1%eth0]:80:80", "has a scope", "that is not link-local"),
         ("80-81:80-82", "pairs 2 ports of the host with 3", "same length"),
         ("80:80-82", "pairs 1 ports of the host with 3", "same length"),
         ("8000\u20139000:80", "is not a port", "type it anew"),
@@ -110,7 +113,6 @@ def test_printed_and_parsed_is_the_same(
     middle = str(published or "")
     text = f"{shown}:{middle}:{target}" if host else f"{middle}:{target}"
     assert parse_short(f"{text}/{protocol.upper()}") == [wanted]
-    assert parse_long(str(target), middle, host or "", protocol) == wanted
 
 
 @given(first=ports, length=st.integers(0, 50), shift=st.integers(-65535, 65535))
@@ -216,7 +218,7 @@ def test_two_containers_and_one_host_port(
         assert len(load_text(text).containers) == 2
         return
     (fault,) = faults_of(text)
-    assert "is published twice; first at a.yaml:5:9 (container one)" in fault.message
+    assert "is published twice; first at a.yaml:5:9 (container one), again for container two" in fault.message
     assert str(fault.source) == "a.yaml:8:9"
 
 
@@ -258,3 +260,48 @@ def test_a_range_that_others_have_whole(load_text: LoadText, faults_of: FaultsOf
     assert str(fault.source) == "a.yaml:1:55"
     for other in ("80-83:9", "80-82:9/udp"):
         assert len(load_text(text.replace("80-82:9", other)).containers) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x-p: &p {ports: ['80:80']}\ncontainers:\n  a: {<<: *p}\n  b: {<<: *p}",
+        "containers:\n\n  a: {ports: ['80:80']}\n  b: {extends: a}",
+    ],
+)
+def test_one_entry_of_two_containers(faults_of: FaultsOf, text: str) -> None:
+    (fault,) = faults_of(text)
+    assert "this is the entry of containers 'a' at a.yaml:3:3 and 'b' at a.yaml:4:3" in fault.message
+    assert "!override" in fault.hint
+
+
+def test_every_fault_of_a_long_form_stands_at_its_key(faults_of: FaultsOf) -> None:
+    faults = faults_of("""
+        containers:
+          a:
+            ports:
+              - target: x
+                published: 99999
+                host_ip: localhost
+                protocol: http
+                sources: [a]
+              - {target: ""}
+    """)
+    assert [(fault.source.line, fault.source.column) for fault in faults if fault.source] == [
+        (5, 17),
+        (6, 20),
+        (7, 18),
+        (8, 19),
+        (9, 19),
+        (10, 18),
+    ]
+    assert not any("127.0.0.1:8080:80" in fault.hint for fault in faults), "a hint with short forms"
+
+
+@pytest.mark.parametrize("key", ["expose", "network_mode: host, open"])
+def test_nothing_is_mapped_by(faults_of: FaultsOf, key: str) -> None:
+    (fault,) = faults_of(f"containers: {{a: {{{key}: ['8080:80/udp']}}}}")
+    assert "'8080:80/udp' is a mapping of ports" in fault.message
+    assert fault.hint.startswith("write 80/udp;")
+    (fault,) = faults_of(f"containers: {{a: {{{key}: ['x']}}}}")
+    assert "8080:80" not in fault.hint

@@ -98,6 +98,8 @@ def test_links(load_text: LoadText) -> None:
         ("links: [elsewhere]", "links to 'elsewhere'", "external_links"),
         ("links: [hidden]", "links to 'hidden'", "--profile"),
         ("links: [web]", "links to itself", "remove"),
+        ("links: ['db:Localhost']", "'Localhost' is every container's name for itself", "another alias"),
+        ("external_links: [a/localhost]", "'localhost' is every container's name for itself", "another alias"),
         ("links: ['db:']", "'db:' is not a link", "NAME:ALIAS"),
         ("links: [':x']", "':x' is not a link", ""),
         ("links: ['db:a:b']", "is not a link", ""),

@@ -75,6 +75,12 @@ def test_a_gateway_may_be_named_by_its_container_name_or_be_of_another_stack(loa
         ("routes: [{to: default, via: 10.1.0.1}]", "'default' is the default route", "gw_priority"),
         ("routes: [{to: 10.9.0.0/16, via: x}]", "'x' is not an IP address", ""),
         ("routes: [{to: 10.9.0.0/16, via: 10.2.0.1}]", "next hop 10.2.0.1 is not on network 'n': 10.1.0.0/24 at", ""),
+        (
+            "routes: [{to: 10.9.0.0/16, via: 10.1.0.0}]",
+            "next hop 10.1.0.0 is the first or last address of 10.1.0.0/24",
+            "",
+        ),
+        ("routes: [{to: 10.9.0.0/16, via: 10.1.0.255}]", "10.1.0.255 is the first or last address of 10.1.0.0/24", ""),
         ("routes: [{to: 10.9.0.0/16, via: 'fe80::1'}]", "are of two address families", ""),
         ("routes: [{to: 'fd00::/8', via: 'fd01::1'}]", "is not on network 'n': it has no IPv6", ""),
         ("routes: [{to: 10.9.0.0/16, type: blackhole, via: 10.1.0.1}]", "leads nowhere", "remove via"),

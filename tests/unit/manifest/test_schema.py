@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import schema as schema_command
-from reconciler.manifest import load, schema
+from reconciler.manifest import load, meanings, schema, vocabulary
 from reconciler.manifest.canonical import canonical
 from reconciler.manifest.nodes import Mapping, Node, Scalar
 from reconciler.manifest.reading import read
+from reconciler.manifest.shapes import YOURS
 from tests.corpus import outcomes
 
 if TYPE_CHECKING:
@@ -70,9 +71,18 @@ def keys_of(part: Any, place: str = "#") -> Iterator[tuple[str, dict[str, Any]]]
                 yield from keys_of(value, f"{place}/{key}")
 
 
+def parts_of(part: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping of the schema."""
+    if isinstance(part, list | dict):
+        if isinstance(part, dict):
+            yield part
+        for each in part if isinstance(part, list) else part.values():
+            yield from parts_of(each)
+
+
 def test_every_key_has_a_description_a_default_and_an_example() -> None:
     keys = dict(keys_of(schema.schema()))
-    assert len(keys) > 130
+    assert len(keys) > 380
     lacking = [
         place
         for place, about in keys.items()
@@ -80,6 +90,27 @@ def test_every_key_has_a_description_a_default_and_an_example() -> None:
     ]
     assert lacking == []
     assert [place for place, about in keys.items() if about["examples"] == [None]] == []
+
+
+def test_keys_have_names_that_editors_complete() -> None:
+    """Beside ``x-`` no key hides in a pattern, and that one says what it is."""
+    patterns = [
+        (key, about.get("description"))
+        for part in parts_of(schema.schema())
+        for key, about in part.get("patternProperties", {}).items()
+    ]
+    assert len(patterns) > 40
+    assert set(patterns) == {("^x-", YOURS)}
+
+
+def test_what_the_table_of_meanings_says_is_of_keys_that_there_are() -> None:
+    unused = (
+        *(vocabulary.UNUSED_TOP, vocabulary.UNUSED_CONTAINER, vocabulary.UNUSED_DEPLOY, vocabulary.UNUSED_NETWORK),
+        *(vocabulary.UNUSED_IPAM, vocabulary.UNUSED_PORT),
+    )
+    assert set().union(*unused) == meanings.TOP.keys()
+    text = schema.text()
+    assert [key for key, (about, _) in meanings.NESTED.items() if f'"{about}; not used by netapply."' not in text] == []
 
 
 def test_the_guide_explains_every_key() -> None:

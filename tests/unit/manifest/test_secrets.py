@@ -19,6 +19,9 @@ from reconciler.manifest.secrets import without_secrets
         "x-e: &e\n  A: c4nary\ncontainers:\n  a:\n    environment:\n      <<: *e\n      B: c4nary\n    prots: []\n",
         "x-e: &e [A=c4nary]\nservices:\n  a:\n    environment: *e\n    prots: []\n",
         "services:\n  a:\n    prots: []\n    x-netapply:\n      environment:\n        A: c4nary\n",
+        "services:\n  a:\n    build:\n      args:\n        A: c4nary\n    prots: []\n",
+        "services:\n  a:\n    build: {args: [A=c4nary]}\n    prots: []\n",
+        "secrets:\n  a:\n    content: |\n      x\n      c4nary\nservices:\n  a:\n    prots: []\n",
         # Given twice: what comes second is in no tree.
         "services:\n  a:\n    environment:\n      A: 1\n      A: c4nary\n    prots: []\n",
         "services:\n  a:\n    environment: {A: 1}\n    prots: []\n    environment: {A: c4nary}\n",
@@ -38,6 +41,7 @@ def test_no_value_is_left(text: str) -> None:
         ("A=c4nary\n'\n", None),
         ("# A\nA=c4nary\n", None),
         ("A: c4nary\nenvironment: {\n", None),
+        ("content: c4nary\na: {\n", None),
         ("containers: {a: [}\n", "containers: {a: [}\n"),
         ("containers: {a: }\n", "containers: {a: }\n"),
     ],

@@ -94,12 +94,56 @@ def test_a_number_where_text_is_due_is_what_was_written(text: str) -> None:
         ("a: !!str 5\nb: !!int '7'", {"a": "5", "b": 7}),
         ("\ufeffa: 1", {"a": 1}),
         ("a: |\n  two\n  lines\n", {"a": "two\nlines\n"}),
+        ("a: [what?, x?y, 'a:b?c', \"d:e\"]", {"a": ["what?", "x?y", "a:b?c", "d:e"]}),
+        ("a: {b:c, {d: e}: f, u: http://x/?q=1:2}", None),
+        ("a: !<tag:yaml.org,2002:str> 5\nb: [1:2]", {"a": "5", "b": ["1:2"]}),
+        ('a: \ue000\nb: [1:2, "\\ue001"]', {"a": "\ue000", "b": ["1:2", "\ue001"]}),
     ],
 )
 def test_documents(text: str, value: object) -> None:
     document = reading.read(text.encode(), "f.yaml")
+    if value is None:
+        (problem,) = document.problems
+        assert str(problem.source) == "f.yaml:1:10"
+        assert plain(document.root) == {"a": {"b:c": None, "u": "http://x/?q=1:2"}}
+        return
     assert document.problems == []
     assert plain(document.root) == value
+
+
+def test_flow_forms_are_read_fast_and_keep_their_places(load_text: LoadText) -> None:
+    padding = "".join(f"  - {'p' * 80}\n" for _ in range(40_000))
+    begin = time.process_time()
+    manifest = load_text(f"x-padding:\n{padding}services: {{a: {{x-ü: ü, ports: [8080:80, '1:2']}}}}")
+    assert time.process_time() - begin < 4
+    assert [str(port.source) for port in manifest.containers[0].ports] == ["a.yaml:40002:32", "a.yaml:40002:41"]
+    with pytest.raises(NetapplyError) as caught:
+        reading.read(f"x-padding:\n{padding}services:\n  a: [8080:80]\n b: 1", "f.yaml")
+    (fault,) = caught.value.problems
+    assert str(fault.source) == "f.yaml:40004:2"
+    assert fault.message == "this line does not fit the indentation above"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ("a:\n  dns:\n    - x\n    \u2013 y", "f.yaml:4:5", "'\u2013' is not a plain '-' or quote"),
+        ("a:\n  dns:\n    - x\n  web\n", "f.yaml:4:3", "write KEY: VALUE"),
+        ("a:\n  dns:\n    - x\n  web", "f.yaml:4:3", "write KEY: VALUE"),
+        ("a: {b: [\n\n", "f.yaml:1:9", "close it"),
+    ],
+)
+def test_no_place_is_behind_the_end(text: str, place: str, hint: str) -> None:
+    with pytest.raises(NetapplyError) as caught:
+        reading.read(text, "f.yaml")
+    (fault,) = caught.value.problems
+    assert str(fault.source) == place
+    assert hint in fault.hint
+
+
+def test_a_key_that_is_none_takes_its_value_along(faults_of: FaultsOf) -> None:
+    (fault,) = faults_of("services: {{a: 1}: {ports: [x]}, web: }")
+    assert fault.message == "a list or mapping cannot be a key"
 
 
 BOMB = "\n".join(
@@ -177,7 +221,7 @@ def test_non_string_keys(faults_of: FaultsOf) -> None:
           default: {ipam: {config: [{123: oh dear}]}}
     """)
     assert [str(fault).partition("\n")[0] for fault in faults] == [
-        "a.yaml:3:3: error: non-string key in containers: 123",
+        "a.yaml:3:3: error: non-string key in services: 123",
         "a.yaml:5:30: error: non-string key in networks.default.ipam.config.0: 123",
     ]
 

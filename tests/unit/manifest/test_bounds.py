@@ -1,0 +1,147 @@
+"""Manifests that lead in circles or grow when they are put together: a message, soon and in little memory."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import NetapplyError, Problem
+from reconciler.manifest import load
+from reconciler.manifest.canonical import render
+from reconciler.manifest.context import _MOST_PORTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.manifest.model import Manifest
+    from tests.unit.manifest.conftest import FaultsOf, LoadText
+
+
+def loaded(folder: Path, files: dict[str, str], first: str, **environment: str) -> Manifest:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return load([first], environment=environment)
+
+
+def faults(folder: Path, files: dict[str, str], first: str) -> tuple[Problem, ...]:
+    with pytest.raises(NetapplyError) as caught:
+        loaded(folder, files, first)
+    return caught.value.problems
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_extends_in_a_circle_through_two_folders(folder: Path) -> None:
+    files = {
+        "A/a.yaml": "services: {a: {extends: {file: ../B/b.yaml, service: b}}}",
+        "B/b.yaml": "services: {b: {extends: {file: ../A/a.yaml, service: a}}}",
+    }
+    (fault,) = faults(folder, files, "A/a.yaml")
+    assert fault.message == "extends goes in a circle: a of A/a.yaml -> b of B/b.yaml -> a of A/a.yaml"
+    assert str(fault.source) == "B/b.yaml:1:25"
+
+
+@pytest.mark.parametrize("way", ["x/../a.yaml", "./a.yaml", "{here}/a.yaml"])
+def test_one_file_under_several_names(folder: Path, way: str) -> None:
+    text = f"services: {{a: {{extends: {{file: '{way.format(here=folder)}', service: a}}}}}}"
+    (fault,) = faults(folder, {"a.yaml": text}, "a.yaml")
+    assert "extends goes in a circle: a -> a" in fault.message
+    (fault,) = faults(folder, {"a.yaml": f"include: ['{way.format(here=folder)}']"}, "a.yaml")
+    assert "includes itself" in fault.message
+
+
+@pytest.mark.timeout(20)
+def test_a_long_chain_of_extends(load_text: LoadText, faults_of: FaultsOf) -> None:
+    def chain(length: int) -> str:
+        links = "".join(f"  c{n}: {{extends: c{n + 1}, sysctls: {{net.core.a{n}: 1}}}}\n" for n in range(length))
+        return f"services:\n{links}  c{length}: {{user: '7'}}\n"
+
+    first = load_text(chain(99)).containers[0]
+    assert (first.user, len(first.sysctls)) == ("7", 99)
+    found = [fault for fault in faults_of(chain(3000)) if "extends" in fault.message]
+    assert [fault.message for fault in found] == ["extends goes over more than 100 containers"]
+
+
+@pytest.mark.timeout(20)
+def test_bases_that_explode(faults_of: FaultsOf) -> None:
+    pairs = ", ".join(f"K{n}: v" for n in range(3000))
+    users = "".join(f"  c{n}: {{extends: base}}\n" for n in range(3000))
+    begin = time.process_time()
+    fault = faults_of(f"services:\n  base: {{environment: {{{pairs}}}}}\n{users}")[0]
+    assert fault.message == "what is taken over by extends is more than 2000000 values"
+    assert time.process_time() - begin < 8
+
+
+@pytest.mark.timeout(20)
+def test_includes_of_includes(folder: Path) -> None:
+    """Eight of the same file in each of nine levels would be 134 million inclusions."""
+    files = {f"{n}.yaml": f"include: [{', '.join([f'{n + 1}.yaml'] * 8)}]\nservices: {{s{n}: }}" for n in range(9)}
+    manifest = loaded(folder, {**files, "9.yaml": "services: {s9: }"}, "0.yaml")
+    assert len(manifest.containers) == 10
+    many = ", ".join(f"{{path: b.yaml, project_directory: d{n}}}" for n in range(1001))
+    (fault,) = faults(folder, {"a.yaml": f"include: [{many}]", "b.yaml": "services: {b: }"}, "a.yaml")
+    assert fault.message == "more than 1000 inclusions in one stack"
+
+
+def test_a_deep_chain_of_includes_is_no_circle(folder: Path) -> None:
+    files = {f"{n}.yaml": f"include: [{n + 1}.yaml]" for n in range(30)}
+    (fault,) = faults(folder, files, "0.yaml")
+    assert fault.message == "21.yaml is included by way of more than 20 files"
+
+
+def test_a_circle_by_way_of_the_second_file_of_an_inclusion(folder: Path) -> None:
+    files = {
+        "a.yaml": "include: [{path: [c.yaml, b.yaml]}]",
+        "b.yaml": "include: [a.yaml]",
+        "c.yaml": "services: {c: }",
+    }
+    (fault,) = faults(folder, files, "a.yaml")
+    assert (str(fault.source), fault.message) == (
+        "b.yaml:1:11",
+        "a.yaml includes itself: a.yaml -> b.yaml -> a.yaml",
+    )
+    files["a.yaml"] = "include: [{path: [c.yaml, a.yaml]}]"
+    (fault,) = faults(folder, files, "a.yaml")
+    assert (str(fault.source), fault.message) == ("a.yaml:1:11", "a.yaml includes itself")
+
+
+@pytest.mark.parametrize("name", ["https://x.example/c.yaml", "git@x.example:a/b.git", "oci://x/y"])
+def test_what_is_elsewhere_is_not_fetched(folder: Path, name: str) -> None:
+    expected = f"'{name}' is not a file of this host: remote manifests are not supported"
+    for text in (f"include: ['{name}']", f"include: [{{path: ['{name}']}}]"):
+        assert [fault.message for fault in faults(folder, {"a.yaml": text}, "a.yaml")] == [expected]
+    text = f"services: {{a: {{extends: {{file: '{name}', service: b}}}}}}"
+    assert [fault.message for fault in faults(folder, {"a.yaml": text}, "a.yaml")] == [expected]
+
+
+def test_variables_that_double(folder: Path) -> None:
+    lines = ["A0=xxxxxxxxxx", *(f"A{n}=${{A{n - 1}}}${{A{n - 1}}}" for n in range(1, 40))]
+    found = faults(folder, {".env": "\n".join(lines), "a.yaml": "services: {a: {user: $A39}}"}, "a.yaml")
+    assert (str(found[0].source), found[0].message) == (
+        ".env:16:1",
+        "variables that stand for more than 262144 characters",
+    )
+
+
+@pytest.mark.timeout(60)
+def test_many_ports(load_text: LoadText, faults_of: FaultsOf) -> None:
+    begin = time.process_time()
+    text = render(load_text("services: {a: {ports: [1-65535]}}"))
+    assert text.count("target:") == 65535
+    assert time.process_time() - begin < 10
+    for each in ("{scale: 4, ports: [1-65535]}", "{expose: [1-65535], scale: 4, publish_all: true}"):
+        fault = faults_of(f"services: {{a: {each}}}")[0]
+        assert fault.message == f"more than {_MOST_PORTS} ports are published"
+
+
+def test_thousands_of_unknown_keys(faults_of: FaultsOf) -> None:
+    begin = time.process_time()
+    assert len(faults_of("services:\n a:\n" + "".join(f"  k{n}: 1\n" for n in range(20_000)))) == 20_000
+    assert time.process_time() - begin < 3
