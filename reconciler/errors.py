@@ -49,10 +49,14 @@ class Problem:
 
 
 class NetapplyError(Exception):
-    """The run stops here; ``problems`` is all that was found, ordered by place."""
+    """The run stops here; ``problems`` is all that was found, ordered by place.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    ``warnings`` are what else was noticed, and may be the reason of it, in the same order.
+    """
+
+    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Problem] = ()) -> None:
         self.problems = tuple(sorted(problems, key=_place))
+        self.warnings = tuple(sorted(warnings, key=_place))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     @classmethod

@@ -126,7 +126,7 @@ def _run(
     scope = Scope(stacks, manifests, adopt, host_rule)
     entered = hosts.enter(host)
     with lock.held(entered, writing=True):
-        unconfirmed.refuse(entered.run)
+        unconfirmed.refuse(entered)
         machine = Machine(entered, firewall)
         made, wanted = reconcile.make_plan(scope, machine.observe(scope.host_ports, attachable=scope.attachable))
         return reconcile.apply(machine, made, wanted)

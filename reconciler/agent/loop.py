@@ -38,7 +38,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callback]] = []
         self._order = itertools.count()
-        self._running = False
+        self._stop_asked = False
         # A signal that arrives just before the wait must end it: its handler runs too early for that.
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
@@ -62,19 +62,18 @@ class Loop:
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), callback))
 
     def stop_on(self, *signals: int) -> None:
-        """End ``run`` when one of these signals comes."""
+        """End ``run`` when one of these signals comes, also where it has not begun yet."""
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in signals:
             signal.signal(number, self._on_signal)
 
     def stop(self) -> None:
-        """End ``run`` after the callback that calls this."""
-        self._running = False
+        """End ``run`` after the callback that calls this, or the next ``run`` before its first callback."""
+        self._stop_asked = True
 
     def run(self) -> None:
-        """Serve until stopped."""
-        self._running = True
-        while self._running:
+        """Serve until stopped; may be called again."""
+        while self._is_running():
             for key, _ in self._selector.select(self._patience()):
                 # An earlier callback of this round may have forgotten it.
                 if self._is_running() and self._selector.get_map().get(key.fd) is key:
@@ -83,6 +82,7 @@ class Loop:
             now = time.monotonic()
             while self._is_running() and self._timers and self._timers[0][0] <= now:
                 self._call(heapq.heappop(self._timers)[2])
+        self._stop_asked = False
 
     def close(self) -> None:
         """Let go of the loop's own descriptors; what it watched stays open."""
@@ -91,7 +91,7 @@ class Loop:
         self._waker.close()
 
     def _is_running(self) -> bool:
-        return self._running  # which a callback or a signal changes meanwhile
+        return not self._stop_asked  # which a callback or a signal changes meanwhile
 
     def _patience(self) -> float | None:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
@@ -106,4 +106,4 @@ class Loop:
         self._woken.recv(4096)
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
-        self._running = False
+        self._stop_asked = True

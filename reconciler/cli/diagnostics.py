@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from unicodedata import combining, east_asian_width
 
 import click
 
@@ -43,9 +44,14 @@ def render(problem: Problem, text: str | None) -> str:
     head, newline, hint = str(problem).partition("\n  hint: ")
     number = f"{source.line:5} | "
     before = line[: source.column - 1].replace("\t", _TAB)
-    caret = " " * (len(number) - 2) + "| " + " " * len(before) + "^"
+    caret = " " * (len(number) - 2) + "| " + " " * _width(before) + "^"
     shown = line.replace("\t", _TAB)
     return f"{head}\n{number}{shown}\n{caret}{newline}{hint}"
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: two for each wide character (Unicode Standard Annex 11), none for what is put on another."""
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def _is_plain(line: str) -> bool:

@@ -74,6 +74,7 @@ def _check_options(settings: Settings, words: list[str]) -> bool:
         hint = "run netapply -n HOST watch by a unit of your own, which makes that namespace first"
         raise NetapplyError.of("the service keeps the machine itself, not a host given with -n", hint=hint)
     from reconciler.cli import watch  # noqa: PLC0415  # --remove needs none of it
+    from reconciler.watch.git_origin import Origin  # noqa: PLC0415  # as above
 
     given: dict[str, Any] = watch.command.make_context("watch", words).params
     if not given["directories"] and not given["url"]:
@@ -82,6 +83,9 @@ def _check_options(settings: Settings, words: list[str]) -> bool:
         raise click.UsageError("a service watches until it is stopped; --once is for timers")
     if given["url"] and Path(given["url"]).is_dir() and not Path(given["url"]).is_absolute():
         raise click.UsageError(f"give the repository's full path: --git={Path(given['url']).absolute()}")
+    if given["url"] and Origin(given["url"]).has_password:
+        hint = "leave it to a credential helper in root's ~/.gitconfig, or use an SSH key"
+        raise NetapplyError.of("--git: anybody could read the password of this URL in the service's unit", hint=hint)
     return bool(given["url"])
 
 

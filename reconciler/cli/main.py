@@ -169,7 +169,7 @@ def run(arguments: list[str] | None = None) -> int:
         diagnostics.show([_usage_problem(error)])
         return 1
     except NetapplyError as error:
-        diagnostics.show(error.problems)
+        diagnostics.show((*error.warnings, *error.problems))
         return 1
     except BrokenPipeError:
         # The reader went away; Python would complain again when it closes standard output.

@@ -12,10 +12,23 @@ from reconciler.cli.arguments import Arguments
 
 Result = TypeVar("Result")
 
+
+def _one_name(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> str | None:
+    if len(names) > 1:
+        raise click.UsageError(f"-p takes one name: {', '.join(names)} are for one run each")
+    return names[0] if names else None
+
+
 _FILES = click.argument("files", nargs=-1, metavar="[FILE]...")
 _OTHERS = (
     click.option("-f", "--file", "merged", multiple=True, metavar="FILE", help="Merge these files into one stack."),
-    click.option("-p", "--project-name", "stack_name", metavar="NAME", help="The stack's name."),
+    click.option(
+        *("-p", "--project-name", "stack_name"),
+        multiple=True,
+        callback=_one_name,
+        metavar="NAME",
+        help="The stack's name.",
+    ),
     click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Containers of this profile, too."),
     click.option(
         "--env-file", "env_files", multiple=True, metavar="FILE", help="Take variables from this file instead of .env."

@@ -10,6 +10,8 @@ from reconciler.cli import diagnostics, options
 from reconciler.cli.look import Look, look, print_json
 from reconciler.cli.main import Settings
 from reconciler.errors import NetapplyError, Problem
+from reconciler.views.containers import ContainerView
+from reconciler.views.entrances import Entrances
 from reconciler.views.ports import Holder, PublishedView, WantedPort, holders, ports_by_container, wanted_port
 
 
@@ -34,15 +36,20 @@ def command(
         identity = seen.container(container)
         ports = _ports(seen, identity, wanted)
         if not ports:
-            diagnostics.show([_none_published(identity, seen.view(identity).network_mode)])
+            diagnostics.show([_none_published(seen.view(identity))])
         _show_ports(ports, output_format)
 
 
-def _none_published(container: str, network_mode: str) -> Problem:
+def _none_published(view: ContainerView) -> Problem:
     """What is said instead of nothing; of a container in another's network, whose ports are meant."""
-    _, joined, owner = network_mode.partition("container:")
+    _, joined, owner = view.network_mode.partition("container:")
     hint = f"it uses the network of {owner}, to which the ports belong: netapply port {owner}" if joined else ""
-    return Problem(f"container {container} publishes no port", hint=hint, severity="note")
+    others = "; ".join(Entrances(view.floating, view.open).words())
+    return Problem(
+        f"container {view.container} publishes no port{f', but: {others}' if others else ''}",
+        hint=hint,
+        severity="note",
+    )
 
 
 def _ports(seen: Look, container: str, wanted: WantedPort | None) -> tuple[PublishedView, ...]:

@@ -91,7 +91,7 @@ def apply(
     from reconciler.kernel import unconfirmed  # noqa: PLC0415  # as above
 
     with session.machine_of(settings, writing=True) as machine:
-        unconfirmed.refuse(machine.host.run)
+        unconfirmed.refuse(machine.host)
         observation = machine.observe(scope.host_ports, attachable=scope.attachable)
         plan, wanted = reconcile.make_plan(scope, observation)
         if reviewed:

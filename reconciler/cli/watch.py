@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,17 +15,30 @@ from reconciler.cli.main import Settings
 from reconciler.errors import NetapplyError
 
 if TYPE_CHECKING:
-    from reconciler.watch.git_repository import Origin
+    from reconciler.watch.git_origin import Origin
+
+
+class _Seconds(click.FloatRange):
+    """From a tenth of a second to a week; no number (nan) is neither less nor more than anything."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0.1, max=7 * 24 * 3600.0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return number
 
 
 @click.command("watch")
 @click.argument("directories", nargs=-1, metavar="DIR...")
 @click.option("--git", "url", default="", metavar="URL", help="Follow a git repository: a URL, or a path.")
-@click.option("--ref", default="main", show_default=True, help="Its branch or tag.")
+@click.option("--ref", default="main", show_default=True, help="Its branch or tag, or a commit's whole name.")
 @click.option("--path", "inner_path", default=".", metavar="FOLDER", help="The folder of manifests in it.")
 @click.option(
     "--git-interval",
-    type=click.FloatRange(min=0.1),
+    type=_Seconds(),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -33,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--once", is_flag=True, help="Make the host like the manifests once, and end.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=_Seconds(),
     metavar="SECONDS",
     help="Look at everything so often, whatever events say. Default: as often as costs next to nothing.",
 )
@@ -62,6 +76,9 @@ def command(
     """Keep the host like the manifests in DIR or in a git repository, until stopped. SIGHUP: look at everything now."""
     if not directories and not url:
         raise click.UsageError("name a directory of manifests, or a repository with --git")
+    if not once:
+        # It would end us until the watcher listens, which begins with a look at everything.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     from reconciler.kernel import host, machine  # noqa: PLC0415  # usage errors must not pay for it
     from reconciler.watch import log, service  # noqa: PLC0415  # as above
     from reconciler.watch.records import PRUNE_AFTER, START_PATIENCE, Policy  # noqa: PLC0415  # as above
@@ -85,7 +102,7 @@ def command(
 def _origin(url: str, ref: str, inner_path: str) -> Origin | None:
     if not url:
         return None
-    from reconciler.watch.git_repository import Origin  # noqa: PLC0415  # who follows none need not pay for it
+    from reconciler.watch.git_origin import Origin  # noqa: PLC0415  # who follows none need not pay for it
 
     # A path is to mean the same wherever git is started.
     given = Origin(url, ref, inner_path)

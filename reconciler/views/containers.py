@@ -12,6 +12,7 @@ from reconciler.resources.container_file import HOSTS, RESOLV_CONF
 from reconciler.resources.joined import FOREIGN
 from reconciler.resources.process import process_key
 from reconciler.views import homes
+from reconciler.views.entrances import Entrances, OpenView, entrances
 from reconciler.views.homes import Paths
 from reconciler.views.links import links
 from reconciler.views.places import NetworkPlace, Place, places
@@ -26,7 +27,8 @@ class ContainerView:
     """One container; the fields are those of the JSON contract.
 
     ``state`` is ``running`` or ``exited`` for one with a command, else ``sandbox``. One that uses another's network
-    shows that one's places; published ports are shown with whose network it is.
+    shows that one's places; published ports are shown with whose network it is. ``floating`` are addresses of the
+    host that lead to every port of it, ``open`` what is opened to one in host mode.
     """
 
     stack: str
@@ -41,6 +43,8 @@ class ContainerView:
     network_mode: str
     networks: tuple[NetworkPlace, ...]
     ports: tuple[PublishedView, ...]
+    floating: tuple[str, ...] = ()
+    open: tuple[OpenView, ...] = ()
 
     @property
     def container(self) -> str:
@@ -59,9 +63,9 @@ def containers(
     found: defaultdict[str, list[NetworkPlace]] = defaultdict(list)
     for place in places(observation.state):
         found[place.container].append(place.seen)
-    ports = ports_by_container(observation.state)
+    ports, others = ports_by_container(observation.state), entrances(observation.state)
     return tuple(
-        _view(observation, container, paths, found, ports.get(container, ()))
+        _view(observation, container, paths, found, (ports.get(container, ()), others.get(container, Entrances())))
         for container in homes.names(observation.state)
         if stacks is None or container.partition("/")[0] in stacks
     )
@@ -82,7 +86,7 @@ def details(observation: Observation, view: ContainerView) -> dict[str, Any]:
 
 def render(views: Iterable[ContainerView]) -> str:
     """A table for people."""
-    rows = [(view.container, _state_words(view), _address_words(view), summary(view.ports)) for view in views]
+    rows = [(view.container, _state_words(view), _address_words(view), _port_words(view)) for view in views]
     return table(("CONTAINER", "STATE", "ADDRESSES", "PORTS"), rows)
 
 
@@ -101,8 +105,9 @@ def _view(
     container: str,
     paths: Paths,
     found: defaultdict[str, list[NetworkPlace]],
-    ports: tuple[PublishedView, ...],
+    ways: tuple[tuple[PublishedView, ...], Entrances],
 ) -> ContainerView:
+    ports, others = ways
     state = observation.state
     stack, _, name = container.partition("/")
     runtime = observation.runtimes.get(container, _NOTHING)
@@ -121,6 +126,8 @@ def _view(
         network_mode=_network_mode(container, home, places_here),
         networks=places_here,
         ports=ports,
+        floating=others.floating,
+        open=others.opened,
     )
 
 
@@ -152,6 +159,11 @@ def _address_words(view: ContainerView) -> str:
     if view.network_mode not in {"bridge", "none"}:
         return view.network_mode
     return ", ".join(f"{_bare(network)} on {network.name}" for network in view.networks)
+
+
+def _port_words(view: ContainerView) -> str:
+    published = summary(view.ports)
+    return ", ".join([*([published] if published else []), *Entrances(view.floating, view.open).words()])
 
 
 def _bare(network: NetworkPlace) -> str:

@@ -81,6 +81,11 @@ class Restarts:
         known = self._known.get(container)
         return known.count if known else 0
 
+    def due(self, container: str, now: float) -> float:
+        """When it may start again; one that does not wait may now."""
+        known = self._known.get(container)
+        return known.backoff.until if known and known.ended and known.backoff.waits(now) else now
+
     def next(self, now: float) -> float | None:
         """When the next one that waits is due."""
         due = [known.backoff.until for known in self._known.values() if known.ended and known.backoff.until > now]

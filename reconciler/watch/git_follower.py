@@ -6,14 +6,22 @@ import os
 import socket
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError, Problem
 from reconciler.watch.folders import wake
-from reconciler.watch.git_repository import Origin, Repository, folder_of
+from reconciler.watch.git_origin import Origin
+from reconciler.watch.git_repository import Repository, folder_of
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 
 class Follower:
-    """Updates ``repository`` every ``interval`` seconds. ``fileno`` is ready when there is something new to say."""
+    """Updates ``repository`` at once and every ``interval`` seconds.
+
+    ``fileno`` is ready when there is something new to say, as after the first update of all.
+    """
 
     def __init__(self, repository: Repository, interval: float) -> None:
         self.repository = repository
@@ -49,6 +57,18 @@ class Follower:
         """Follow from now on."""
         self._thread.start()
 
+    def tell(self, logger: FilteringBoundLogger) -> None:
+        """Log what there is new to say."""
+        origin, commit, problem = self.repository.origin, self.commit, self.problem
+        if problem and commit:
+            logger.error("git cannot be asked; the last commit stays", commit=commit, problem=str(problem))
+        elif problem:
+            logger.error("git cannot be asked; there is no commit yet", problem=str(problem))
+        elif commit:
+            logger.info("git", url=origin.shown, ref=origin.ref, commit=commit)
+            if self.repository.commit_without_folder == commit:
+                logger.warning("the commit has no such folder; it counts as an empty one", path=origin.path)
+
     def hasten(self) -> None:
         """Update at once."""
         self._due.set()
@@ -76,10 +96,9 @@ class Follower:
 
     def _follow(self) -> None:
         while not self._stopped:
+            self.update()
             self._due.wait(self._interval)
             self._due.clear()
-            if not self._stopped:
-                self.update()
 
 
 def follower_of(origin: Origin | None, host_name: str, interval: float) -> Follower | None:

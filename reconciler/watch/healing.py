@@ -23,11 +23,15 @@ class Healing:
         self.restarts = Restarts()
 
     def without_early_restarts(
-        self, observation: Observation, manifests: Mapping[str, Manifest], now: float
+        self, observation: Observation, manifests: Mapping[str, Manifest], more: Iterable[str], now: float
     ) -> Observation:
-        """Commands that ended and shall not start again yet look as if they were as they should be."""
+        """Commands that ended and shall not start again yet look as if they were as they should be.
+
+        ``more``: containers without a manifest whose commands start again too.
+        """
         stacks = manifests.values()
         limits = {f"{m.stack}/{c.name}": c.restart_limit for m in stacks for c in m.containers if c.restart}
+        limits = dict.fromkeys(more) | limits
         self.restarts.keep(limits)
         early = [
             replace(resource, fault="")
@@ -49,11 +53,15 @@ class Healing:
         """
         healed: dict[str, int] = {}
         fights = []
+        restarted = set()
         for step in steps:
             change = step.change
             before = change.before if isinstance(change, Update | Delete) else None
             if isinstance(before, Process) and before.fault.startswith(ENDED):
                 self.restarts.started(before.container, now)
+                restarted.add(change.key)
+            if change.key in restarted:
+                # It ended, and starts again as its manifest says: nobody changed anything.
                 continue
             owner = owner_of(change)
             if is_asked_for(owner):

@@ -28,12 +28,12 @@ class Inotify:
         """For the loop."""
         return self._descriptor
 
-    def add(self, folder: str) -> int:
-        """Watch it; a number that its events bear. The same folder has the same one.
+    def add(self, folder: str, events: int = CHANGES) -> int:
+        """Watch it for these, and no longer for others; a number that its events bear. The same folder has the same.
 
         Raises OSError: ENOENT or ENOTDIR, ENOSPC where no watch is left (fs.inotify.max_user_watches).
         """
-        return _checked(_libc.inotify_add_watch(self._descriptor, os.fsencode(folder), CHANGES | _ONLY_FOLDERS))
+        return _checked(_libc.inotify_add_watch(self._descriptor, os.fsencode(folder), events | _ONLY_FOLDERS))
 
     def remove(self, number: int) -> None:
         """Watch it no longer; one that is gone is fine."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Problem
 from reconciler.plan import text
 from reconciler.plan.plan import counted, owner_of
-from reconciler.watch.git_follower import Follower
 from reconciler.watch.keeper import Keeper
 from reconciler.watch.records import Round
 
@@ -67,24 +66,15 @@ class Journal:
             if self._faults.get(path) != problems:
                 for problem in problems:
                     self._logger.error("manifest cannot be used", file=path, problem=str(problem))
+        present = {file.path for file in self._keeper.manifests.files()}
         for path in self._faults.keys() - found.keys():
-            self._logger.info("manifest is well again", file=path)
+            self._logger.info("manifest is well again" if path in present else "broken manifest is gone", file=path)
         self._faults = found
         faults = {each.path: each.fault for each in self._keeper.manifests.directories.values() if each.fault}
         for path, fault in faults.items():
             if self._directory_faults.get(path) != fault:
                 self._logger.error("directory cannot be read; its stacks stay", directory=path, problem=fault)
         self._directory_faults = faults
-
-    def git(self, follower: Follower) -> None:
-        """What a git repository that is followed says now."""
-        origin = follower.repository.origin
-        if follower.problem:
-            self._logger.error(
-                "git cannot be asked; the last commit stays", commit=follower.commit, problem=str(follower.problem)
-            )
-        elif follower.commit:
-            self._logger.info("git", url=origin.shown, ref=origin.ref, commit=follower.commit)
 
     def _once(self) -> None:
         """What would be the same again and again."""

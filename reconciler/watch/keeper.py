@@ -11,21 +11,24 @@ from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel import lock
 from reconciler.kernel.machine import Machine
 from reconciler.manifest.model import Manifest
-from reconciler.observation import Observation
+from reconciler.observation import Observation, Runtime
 from reconciler.plan.plan import Plan, owner_of
 from reconciler.reconcile import Outcome, Progress
 from reconciler.state import HOST_OWNER, State
 from reconciler.watch import planning
 from reconciler.watch.attached import Waiting, stacks_concerned, waiting_in
 from reconciler.watch.backoff import Fights
+from reconciler.watch.dead_commands import dead_commands
 from reconciler.watch.healing import Healing
 from reconciler.watch.hints import Hints
+from reconciler.watch.kept import KeptStacks
 from reconciler.watch.lookout import Lookout, relevant
 from reconciler.watch.manifests import Manifests
 from reconciler.watch.planning import Attempt
-from reconciler.watch.pruning import Decision
+from reconciler.watch.pruning import Decision, origins
 from reconciler.watch.putting_back import Dependents, differences, plan_back
-from reconciler.watch.records import Policy, Round, StackRecord
+from reconciler.watch.records import Policy, Round, StackRecord, StackRecords
+from reconciler.watch.remembered import Place, Remembered
 from reconciler.watch.removals import Removals
 
 Clock = Callable[[], float]
@@ -47,10 +50,14 @@ class Keeper:
         self.machine = machine
         self.manifests = manifests
         self.policy = policy
-        self.records: dict[str, StackRecord] = {}
+        self.records = StackRecords()
         self._healing = Healing()
         self._lookout = Lookout(machine)
-        self._removals = Removals(manifests, policy)
+        self._remembered = Remembered(machine.host.run / lock.WATCHED_FILE)
+        manifests.remember({name: place.file for name, place in self._remembered.places.items()})
+        self._removals = Removals(manifests, policy, self._remembered)
+        self._kept = KeptStacks(manifests, self._remembered)
+        self._runtimes: Mapping[str, Runtime] = {}
         self.observation: Observation | None = None
         """The host as it was last seen, or as it was made since; None: it has to be looked at as a whole."""
         self.warnings: tuple[Problem, ...] = ()
@@ -95,6 +102,7 @@ class Keeper:
         full = hints.full or self.observation is None
         try:
             with lock.held(self.machine.host, writing=True, patience=0.0):
+                self._remembered.refresh()
                 done = self._reconcile(hints)
                 # What took long is not tried twice in one go, for other stacks wait meanwhile.
                 if done.problems and not full and self._clock() - began < self.policy.start_patience:
@@ -103,6 +111,7 @@ class Keeper:
                     for record in self.records.values():
                         record.backoff.forgive(self._clock())
                     done = self._reconcile(hints)
+                self._remembered.save()
         except lock.LockBusyError:
             return Round(busy=True)
         except NetapplyError as error:
@@ -125,10 +134,17 @@ class Keeper:
 
     def errors_of(self, stack_name: str) -> tuple[Problem, ...]:
         """What failed, of the stack's own and of what all share, or what it waits for."""
-        for name in (stack_name, HOST_OWNER):
-            if name in self.records and self.records[name].error:
-                return self.records[name].error
-        return self.waiting.get(stack_name, ())
+        return self.records.errors_of(stack_name) or self.waiting.get(stack_name, ())
+
+    def dead_commands_of(self, stack_name: str) -> list[str]:
+        """Its commands that ended and should run, with what becomes of them."""
+        manifest = self.manifests.stacks().get(stack_name)
+        restarts = self._healing.restarts
+        return dead_commands(manifest, self._runtimes, restarts, self._clock()) if manifest else []
+
+    def is_kept(self, stack_name: str) -> bool:
+        """Whether it is kept as it stood when its manifest could not be used, for no good one was known."""
+        return stack_name in self._kept.states
 
     def is_pending(self, stack_name: str) -> bool:
         """Whether its manifest has not been applied yet."""
@@ -146,6 +162,8 @@ class Keeper:
         last = self.observation
         all_manifests = (*manifests.values(), *self._applied.values())
         observation = self._lookout.look(hints, last, all_manifests, was_well=self._calm)
+        self._runtimes = observation.runtimes
+        self._kept.see((last or observation).state)
         if last is not None:
             self.changed(stacks_concerned(manifests.values(), last.facts, observation.facts))
         is_like_before = last is not None and relevant(observation) == relevant(last)
@@ -156,8 +174,9 @@ class Keeper:
                 self.observation = replace(last, runtimes=observation.runtimes)
                 return Round()
             # What others did to stacks of their own is for the whole pipeline to take in.
-            if all(owner == HOST_OWNER or owner in manifests for owner in differing.values()):
-                observation = self._healing.without_early_restarts(observation, manifests, self._clock())
+            known = manifests.keys() | self._kept.states.keys() | {HOST_OWNER}
+            if known.issuperset(differing.values()):
+                observation = self._without_early_restarts(observation, manifests)
                 return self._put_back(observation, last.state, manifests)
         self.observation = observation
         self._dependents = None
@@ -182,7 +201,7 @@ class Keeper:
         now = self._clock()
         self.waiting = waiting_in(manifests, observation.facts)
         attempt = self._attempt(observation, manifests, now)
-        observation = self._healing.without_early_restarts(observation, manifests, now)
+        observation = self._without_early_restarts(observation, manifests)
         plan, wanted = None, observation.state
         if alone and self._pending and not attempt.going and self._pending < attempt.manifests.keys():
             only = replace(attempt, manifests={name: attempt.manifests[name] for name in self._pending}, faults={})
@@ -194,8 +213,23 @@ class Keeper:
         self.warnings = plan.warnings if plan else ()
         if plan is None or not plan.steps:
             self._settle(attempt, manifests)
+            self._remember(attempt, wanted)
             return Round(problems=_flat(attempt.faults))
-        return self._conclude(plan, wanted, self._apply(plan, wanted), attempt, manifests)
+        done = self._conclude(plan, wanted, self._apply(plan, wanted), attempt, manifests)
+        self._remember(attempt, wanted)
+        return done
+
+    def _without_early_restarts(self, observation: Observation, manifests: Mapping[str, Manifest]) -> Observation:
+        return self._healing.without_early_restarts(observation, manifests, self._kept.commands(), self._clock())
+
+    def _remember(self, attempt: Attempt, wanted: State) -> None:
+        """From where each stack of the round came: what a watcher made or kept goes with its manifest."""
+        standing = origins(wanted)
+        made = {
+            name: Place(self.manifests.file_of(name), attempt.manifests[name].origin, standing[name])
+            for name in (standing.keys() & attempt.manifests.keys()) - attempt.faults.keys()
+        }
+        self._remembered.note(standing, made, attempt.faults, adopt=self.policy.adopt)
 
     def _apply(self, plan: Plan, wanted: State) -> Outcome:
         failures = max((self.records[name].backoff.failures for name in plan.owners if name in self.records), default=0)
@@ -210,7 +244,7 @@ class Keeper:
             outcome.done, lambda owner: self._is_asked_for(owner, attempt.going), self._clock()
         )
         for owner, count in healed.items():
-            self._record(owner).healed += count
+            self.records.of(owner).healed += count
         if outcome.problems:
             done = {owner_of(step.change) for step in outcome.done}
             failed = set(plan.owners) - done or set(plan.owners) or {HOST_OWNER}
@@ -230,16 +264,25 @@ class Keeper:
             if name not in self._pending and not waiting.isdisjoint({name, HOST_OWNER}):
                 continue
             applied = self._applied.get(name)
-            if not self._record(name).backoff.waits(now):
+            if not self.records.of(name).backoff.waits(now):
                 tried[name] = manifest
             elif applied is not None and applied != manifest:
                 tried[name] = applied
         going = self._removals.due(observation, manifests, now)
-        going = {name for name in going if not self._record(name).backoff.waits(now)}
+        going = {name for name in going if not self.records.of(name).backoff.waits(now)}
         # What goes makes room first: ports and subnets may be meant for another stack.
         return Attempt(
-            {} if going else tried, frozenset(going), self._applied, self.policy.adopt, self.policy.host_rule
+            {} if going else tried,
+            frozenset(going),
+            self._applied,
+            self.policy.adopt,
+            self.policy.host_rule,
+            kept={name: state for name, state in self._kept.states.items() if self._may_be_healed(name, now)},
+            places=self._remembered.of(origins(observation.state)),
         )
+
+    def _may_be_healed(self, name: str, now: float) -> bool:
+        return not (self.records.of(name).backoff.waits(now) or self.fights.stack_waits(name, now))
 
     def _is_asked_for(self, owner: str, going: frozenset[str]) -> bool:
         return owner in self._pending or owner in going or (owner == HOST_OWNER and bool(self._pending))
@@ -248,16 +291,17 @@ class Keeper:
         """Write down how each stack of the round fared."""
         now = self._clock()
         for name, found in attempt.faults.items():
-            if self._record(name).backoff.waits(now):
+            if self.records.of(name).backoff.waits(now):
                 # Not even the last one that was applied can be had.
                 self._applied.pop(name, None)
             self._note_error(name, found)
         current = {name for name, manifest in attempt.manifests.items() if manifest is manifests.get(name)}
-        for name in (current | attempt.going) - attempt.faults.keys():
+        for name in (current | attempt.going | attempt.kept.keys()) - attempt.faults.keys():
             self._note_success(name)
             if name in current:
                 self._applied[name] = manifests[name]
-        for name in self.records.keys() - manifests.keys() - attempt.faults.keys() - {HOST_OWNER}:
+        known = manifests.keys() | self._kept.states.keys() | attempt.faults.keys() | {HOST_OWNER}
+        for name in self.records.keys() - known:
             del self.records[name]
             self._applied.pop(name, None)
         self._pending &= manifests.keys() | set(self._removals.missing())
@@ -265,22 +309,13 @@ class Keeper:
         self._settled = self._calm and current == manifests.keys()
 
     def _note_error(self, name: str, problems: tuple[Problem, ...]) -> None:
-        record = self._record(name)
-        record.error, record.error_time = problems, time.time()
         now = self._clock()
         # What hangs for its time limit must not have the whole of the watcher's time.
-        record.backoff.fail(now, _REST_AFTER_FAILURE * (now - self._began))
+        self.records.note_error(name, problems, now, _REST_AFTER_FAILURE * (now - self._began))
 
     def _note_success(self, name: str) -> None:
-        record = self._record(name)
-        if name in self._pending or record.error:
-            record.applied_time = time.time()
-        record.error = ()
-        record.backoff = StackRecord().backoff
+        self.records.note_success(name, is_new=name in self._pending)
         self._pending.discard(name)
-
-    def _record(self, name: str) -> StackRecord:
-        return self.records.setdefault(name, StackRecord())
 
 
 def _flat(problems: Mapping[str, tuple[Problem, ...]]) -> tuple[Problem, ...]:

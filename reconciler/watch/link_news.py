@@ -45,9 +45,9 @@ class LinkNews:
         self._said.clear()
 
 
-def _port(data: bytes, start: int, end: int) -> tuple[bytes, ...]:
-    """Of a bridge's port what is compared: the bridge, and hairpin mode."""
+def _port(data: bytes, start: int, end: int) -> tuple[object, ...]:
+    """Of a bridge's port what is compared: the bridge, and its settings."""
     found = decode.attributes(data, start + 16, end)
     master, port = found.get(c.IFLA_MASTER), found.get(_IFLA_PROTINFO)
-    mode = decode.attributes(data, *port).get(c.IFLA_BRPORT_MODE) if port else None
-    return tuple(data[span[0] : span[1]] if span else b"" for span in (master, mode))
+    settings = decode.port_settings(data, decode.attributes(data, *port)) if port else ()
+    return (data[master[0] : master[1]] if master else b"", *settings)

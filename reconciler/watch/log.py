@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ def configure(log_format: str, *, verbose: bool) -> FilteringBoundLogger:
         if json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
     )
+    standard_error = _StandardError()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -31,11 +33,39 @@ def configure(log_format: str, *, verbose: bool) -> FilteringBoundLogger:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(10 if verbose else 20),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: standard_error,
         cache_logger_on_first_use=False,
     )
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+class _StandardError:
+    """Writes lines to standard error. Those that it does not take are lost, and nothing else is.
+
+    Not through sys.stderr, which would keep them and try again, at the latest when the process ends.
+    """
+
+    _DESCRIPTOR = 2
+
+    def __init__(self) -> None:
+        self._is_torn = False
+
+    def msg(self, message: str) -> None:
+        """Write a line."""
+        # The disk that was full in the middle of a line has room again: the next one is not to be its end.
+        line = f"{chr(10) if self._is_torn else ''}{message}\n"
+        rest = memoryview(line.encode(sys.stderr.encoding or "utf-8", "backslashreplace"))
+        length = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._DESCRIPTOR, rest) :]
+        except OSError:
+            self._is_torn = self._is_torn or len(rest) < length
+        else:
+            self._is_torn = False
+
+    debug = info = warning = error = msg
 
 
 @contextmanager

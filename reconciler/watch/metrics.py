@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from contextlib import suppress
@@ -16,9 +17,11 @@ from reconciler.plan.plan import action_of
 from reconciler.watch.git_follower import Follower
 from reconciler.watch.keeper import Keeper
 from reconciler.watch.records import Round
+from reconciler.watch.report import stacks
 
 _LONGEST_REQUEST = 8192
 _MOST_CLIENTS = 32
+_LONGEST_PORT = 5
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -70,10 +73,10 @@ class Metrics:
             self._commit.labels(self._follower.commit or "none").set(1)
             self._updated.set(self._follower.updated)
             self._unreachable.set(bool(self._follower.problem))
-        names = keeper.manifests.stacks()
-        bad = sum(1 for name in names if keeper.is_pending(name) or keeper.errors_of(name))
-        self._stacks.labels("in sync").set(len(names) - bad)
-        self._stacks.labels("out of sync").set(bad)
+        states = [each["state"] for each in stacks(keeper)]
+        in_sync = states.count("in sync")
+        self._stacks.labels("in sync").set(in_sync)
+        self._stacks.labels("out of sync").set(len(states) - in_sync)
         self._broken.set(len(keeper.manifests.problems()))
         return generate_latest(self.registry)
 
@@ -88,6 +91,7 @@ class MetricsServer:
         self._path = place.removeprefix("unix:") if place.startswith("unix:") else ""
         self._clients: dict[socket.socket, bytes] = {}
         self._listener = _unix_listener(self._path) if self._path else _tcp_listener(place)
+        self._own = _identity(self._path) if self._path else None
         self._listener.settimeout(0)
         loop.watch(self._listener, READ, self._accept)
 
@@ -97,7 +101,8 @@ class MetricsServer:
             self._drop(client)
         self._loop.forget(self._listener)
         self._listener.close()
-        if self._path:
+        # Another's may have come to stand there.
+        if self._path and _identity(self._path) == self._own:
             Path(self._path).unlink(missing_ok=True)
 
     def _accept(self) -> None:
@@ -152,7 +157,9 @@ def _unix_listener(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     try:
         if Path(path).is_socket():
-            Path(path).unlink()
+            if _somebody_answers(path):
+                raise FileExistsError(errno.EADDRINUSE, "somebody else serves there")
+            Path(path).unlink(missing_ok=True)
         previous = os.umask(0o177)
         try:
             listener.bind(path)
@@ -165,15 +172,38 @@ def _unix_listener(path: str) -> socket.socket:
     return listener
 
 
+def _somebody_answers(path: str) -> bool:
+    """Whether a process holds that socket; what a dead one left is nobody's."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(0)
+        try:
+            asking.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except BlockingIOError:
+            return True  # so many ask that it has no room
+    return True
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).lstat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)
+
+
 def _tcp_listener(place: str) -> socket.socket:
     address, _, port = place.rpartition(":")
-    if address not in {"127.0.0.1", "[::1]"} or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last port
+    # Not isdigit(): that is so of more than the ten that int() takes.
+    number = int(port) if port.isascii() and port.isdecimal() and len(port) <= _LONGEST_PORT else 0
+    if address not in {"127.0.0.1", "[::1]"} or not 0 < number <= 65535:  # noqa: PLR2004 - the last port
         raise NetapplyError.of(f"--metrics {place}: neither unix:PATH nor 127.0.0.1:PORT")
     family = socket.AF_INET6 if address == "[::1]" else socket.AF_INET
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.strip("[]"), int(port)))
+        listener.bind((address.strip("[]"), number))
         listener.listen(8)
     except OSError as error:
         listener.close()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
+from typing import TYPE_CHECKING
 
+from reconciler.kernel import lock
 from reconciler.watch.git_follower import Follower
 from reconciler.watch.hints import Hints
 from reconciler.watch.journal import Journal
 from reconciler.watch.keeper import Keeper
-from reconciler.watch.rests import BUSY_PAUSE
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 
-def once(keeper: Keeper, journal: Journal) -> bool:
+def once(keeper: Keeper, journal: Journal, logger: FilteringBoundLogger) -> bool:
     """Read the manifests and make the host like them; whether all is well."""
     manifests = keeper.manifests
     manifests.scan()
@@ -22,7 +25,9 @@ def once(keeper: Keeper, journal: Journal) -> bool:
     while True:
         done = keeper.reconcile(hints)
         if done.busy:
-            time.sleep(BUSY_PAUSE)
+            lock.wait_until_free(
+                keeper.machine.host, lambda who: logger.warning("another holds the host's lock; waiting", holder=who)
+            )
             continue
         journal.round(done, "once")
         # Stacks go in a round of their own; and whatever was done is looked at again.
@@ -32,11 +37,11 @@ def once(keeper: Keeper, journal: Journal) -> bool:
     return not (done.problems or faulty or manifests.problems() or keeper.decision.held or keeper.waiting)
 
 
-def once_of_git(follower: Follower, keeper: Keeper, journal: Journal) -> bool:
+def once_of_git(follower: Follower, keeper: Keeper, journal: Journal, logger: FilteringBoundLogger) -> bool:
     """The same for the newest commit; whatever was fetched last where there is none to be had."""
     try:
         follower.update()
-        journal.git(follower)
-        return once(keeper, journal) and follower.problem is None
+        follower.tell(logger)
+        return once(keeper, journal, logger) and follower.problem is None
     finally:
         follower.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler import reconcile
+from reconciler.desired.build import desired
 from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Manifest
@@ -13,8 +16,13 @@ from reconciler.naming import origin_of
 from reconciler.observation import Observation
 from reconciler.plan.plan import Plan
 from reconciler.state import HOST_OWNER, State
+from reconciler.watch.kept import as_kept
 from reconciler.watch.manifests import Manifests
 from reconciler.watch.pruning import origins
+from reconciler.watch.remembered import Place
+
+_CHECKOUT = re.compile(r"/git/[0-9a-f]{16}/current(/|$)")
+"""A folder of manifests that netapply itself checks out."""
 
 Faults = dict[str, tuple[Problem, ...]]
 """What is wrong, by stack."""
@@ -30,6 +38,10 @@ class Attempt:
     adopt: bool = False
     host_rule: bool = True
     faults: Faults = field(default_factory=dict)
+    kept: Mapping[str, State] = field(default_factory=dict)
+    """How other stacks shall stand."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """Where stacks that stand came from."""
 
 
 def make_plan(attempt: Attempt, known: Manifests, observation: Observation) -> tuple[Plan | None, State]:
@@ -39,14 +51,18 @@ def make_plan(attempt: Attempt, known: Manifests, observation: Observation) -> t
     """
     standing = origins(observation.state)
     while True:
-        manifests = [_with_origin(attempt.manifests[name], known, standing) for name in sorted(attempt.manifests)]
+        manifests = [
+            _with_origin(attempt.manifests[name], known, standing, attempt.places) for name in sorted(attempt.manifests)
+        ]
         stacks = frozenset(attempt.manifests) | attempt.going
         try:
             scope = Scope(stacks, tuple(manifests), attempt.adopt, attempt.host_rule, patient=True)
-            return reconcile.make_plan(scope, observation)
+            wanted = desired(scope, as_kept(observation, attempt.kept))
+            return reconcile.plan_to(wanted, observation), wanted
         except NetapplyError as error:
-            if not _leave_out(attempt, known, error.problems, standing):
-                attempt.faults.setdefault(HOST_OWNER, error.problems)
+            problems = tuple(_with_place(problem, attempt.places) for problem in error.problems)
+            if not _leave_out(attempt, known, problems, standing):
+                attempt.faults.setdefault(HOST_OWNER, problems)
                 return None, observation.state
 
 
@@ -88,8 +104,37 @@ def _is_established(name: str, attempt: Attempt, standing: Mapping[str, str]) ->
     return name in standing if fallback is None else attempt.manifests[name] == fallback
 
 
-def _with_origin(manifest: Manifest, known: Manifests, standing: Mapping[str, str]) -> Manifest:
-    """A stack that was brought up from that very file by hand stays what it is: nobody prunes it."""
-    real = known.real_path_of(manifest.stack)
-    is_same_file = bool(real) and standing.get(manifest.stack) == origin_of(real)
-    return replace(manifest, origin=real) if is_same_file else manifest
+def _with_origin(
+    manifest: Manifest, known: Manifests, standing: Mapping[str, str], places: Mapping[str, Place]
+) -> Manifest:
+    """A stack that was brought up from that very file by hand stays what it is: nobody prunes it.
+
+    One that stands in a watched directory came from the same owner, whatever file in which of them it is made of now.
+    """
+    name = manifest.stack
+    real, origin = known.real_path_of(name), standing.get(name)
+    if real and origin == origin_of(real):
+        return replace(manifest, origin=real)
+    place = places.get(name)
+    watched: set[str | None] = {origin_of(directory) for directory in known.directories}
+    is_ours = origin in watched or (place and _is_moved(place, known))
+    return replace(manifest, named=True) if is_ours else manifest
+
+
+def _is_moved(place: Place, known: Manifests) -> bool:
+    """Whether it was in a directory that is watched, that took another's place, or that is another commit's."""
+    if place.directory in known.directories or not os.path.lexists(place.file):
+        return True
+    return _is_checkout(place.directory) and any(map(_is_checkout, known.directories))
+
+
+def _is_checkout(directory: str) -> bool:
+    return _CHECKOUT.search(directory) is not None
+
+
+def _with_place(problem: Problem, places: Mapping[str, Place]) -> Problem:
+    """What is known of where a stack came from that somebody else seems to have made."""
+    for name, place in places.items():
+        if problem.message.startswith(f"stack {name} is on this host already and came from another manifest"):
+            return replace(problem, message=f"{problem.message}: {place.file}")
+    return problem

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.state import State
+
+_TO_DECIDE = "--allow-empty takes that as an order, netapply down -p NAME removes one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Stacks to remove; and, by directory, why others that are missing stay."""
+    """Stacks to remove; by directory, why others that are missing stay; and ``to_remember``, why for each of some.
+
+    Those stay, whatever else happens in the directory, until they are there again or somebody decides.
+    """
 
     prune: frozenset[str] = frozenset()
     held: tuple[tuple[str, str], ...] = ()
+    to_remember: Mapping[str, str] = field(default_factory=dict)
 
 
 def origins(state: State) -> dict[str, str]:
@@ -37,33 +43,59 @@ def origins(state: State) -> dict[str, str]:
     return found
 
 
-def decide(standing: Mapping[str, str], views: Iterable[View], *, allow_empty: bool = False) -> Decision:
-    """``standing`` is what stands on the host, with its origin. Only what came from a directory goes with its file."""
+def decide(
+    standing: Mapping[str, str],
+    views: Iterable[View],
+    remembered: Mapping[str, str] | None = None,
+    *,
+    allow_empty: bool = False,
+) -> Decision:
+    """``standing`` is what stands on the host, with its origin. Only what came from a directory goes with its file.
+
+    ``remembered`` is what an earlier decision said to remember. Of directories that are not watched it stays as it is.
+    """
     views = list(views)
+    watched = {view.origin for view in views}
     present = frozenset().union(*(view.stacks for view in views))
+    remembered = {name: why for name, why in (remembered or {}).items() if name in standing and name not in present}
+    kept = {name: why for name, why in remembered.items() if standing[name] not in watched}
     prune: set[str] = set()
     held = []
     for view in views:
         missing = {name for name, origin in standing.items() if origin == view.origin} - present
-        if not missing:
-            continue
-        reason = _reason_to_wait(view, missing, allow_empty=allow_empty)
-        if reason:
-            held.append((view.path, f"{reason}; kept: {', '.join(sorted(missing))}"))
-        else:
-            prune |= missing
-    return Decision(frozenset(prune), tuple(held))
+        if not allow_empty:
+            kept |= _not_ordered(view, missing, remembered)
+        fault = _fault(view)
+        reasons = {name: fault or kept.get(name, "") for name in missing}
+        prune |= {name for name, reason in reasons.items() if not reason}
+        texts = [
+            f"{reason}; kept: {', '.join(sorted(name for name in missing if reasons[name] == reason))}"
+            for reason in sorted(set(reasons.values()) - {""})
+        ]
+        if texts:
+            held.append((view.path, "; ".join(texts)))
+    return Decision(frozenset(prune), tuple(held), kept)
 
 
-def _reason_to_wait(view: View, missing: set[str], *, allow_empty: bool) -> str:
+def _fault(view: View) -> str:
+    """Why nothing at all can be said of what is missing."""
     if view.fault:
         return view.fault
     if view.unknown:
-        return f"{view.path}: {view.unknown} of its files cannot be read, and may be of the stacks that are missing"
-    if allow_empty:
-        return ""
-    if not view.stacks:
-        return f"{view.path} is empty; --allow-empty takes that as an order"
-    if 2 * len(missing) > len(missing | view.stacks):
-        return f"{len(missing)} of {len(missing | view.stacks)} stacks vanished at once; --allow-empty takes that as an order"
+        return f"{view.unknown} of its files cannot be read, and may be of the stacks that are missing"
     return ""
+
+
+def _not_ordered(view: View, missing: set[str], remembered: Mapping[str, str]) -> dict[str, str]:
+    """Why which of the missing stay: too many of them vanished at once, now or earlier."""
+    known = {name: remembered[name] for name in missing if name in remembered}
+    new = missing - known.keys()
+    if view.fault or not new:
+        # While it cannot be read, what is in it is what was in it.
+        return known
+    reason = ""
+    if not view.stacks and not view.unknown:
+        reason = f"it is empty; {_TO_DECIDE}"
+    elif 2 * len(new) > len(new | view.stacks):
+        reason = f"{len(new)} of {len(new | view.stacks)} stacks vanished at once; {_TO_DECIDE}"
+    return known | (dict.fromkeys(new, reason) if reason else {})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from reconciler.errors import Problem
 from reconciler.plan.change import Change
+from reconciler.state import HOST_OWNER
 from reconciler.watch.backoff import Backoff, Fight
 
 PRUNE_AFTER = 1.0
@@ -37,6 +39,33 @@ class StackRecord:
     applied_time: float = 0.0
     healed: int = 0
     backoff: Backoff = field(default_factory=lambda: Backoff(1.0, 60.0))
+
+
+class StackRecords(dict[str, StackRecord]):
+    """The records by stack; HOST_OWNER's is of what all share."""
+
+    def of(self, name: str) -> StackRecord:
+        """That stack's, a new one where there was none."""
+        return self.setdefault(name, StackRecord())
+
+    def errors_of(self, name: str) -> tuple[Problem, ...]:
+        """What failed, of the stack's own or of what all share."""
+        found = (self[each].error for each in (name, HOST_OWNER) if each in self)
+        return next(filter(None, found), ())
+
+    def note_error(self, name: str, problems: tuple[Problem, ...], now: float, least: float) -> None:
+        """It failed now: it is tried again in ``least`` seconds or more."""
+        record = self.of(name)
+        record.error, record.error_time = problems, time.time()
+        record.backoff.fail(now, least)
+
+    def note_success(self, name: str, *, is_new: bool) -> None:
+        """It is as it should be; ``is_new``: as its manifest says since now."""
+        record = self.of(name)
+        if is_new or record.error:
+            record.applied_time = time.time()
+        record.error = ()
+        record.backoff = StackRecord().backoff
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ def document(keeper: Keeper, started: float, rounds: int, follower: Follower | N
             for directory in manifests.directories.values()
         ],
         "git": _git(follower) if follower else None,
-        "stacks": list(_stacks(keeper)),
+        "stacks": list(stacks(keeper)),
         "manifest_errors": [
             {"file": path, "problems": [_problem(problem) for problem in problems]}
             for path, problems in sorted(manifests.problems().items())
@@ -57,16 +57,21 @@ def _git(follower: Follower) -> dict[str, Any]:
     }
 
 
-def _stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
-    broken = keeper.manifests.problems()
-    for name in sorted(keeper.manifests.stacks()):
+def stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
+    """How each watched stack is, as plain data."""
+    broken, unusable = keeper.manifests.problems(), keeper.manifests.unusable()
+    for name in sorted({*keeper.manifests.stacks(), *unusable}):
         record = keeper.records.get(name, StackRecord())
-        file = keeper.manifests.file_of(name)
-        problems = broken.get(file, ()) or keeper.errors_of(name)
-        state, reason = _state(keeper, name, is_broken=file in broken)
+        files = unusable.get(name) or (keeper.manifests.file_of(name),)
+        faults = tuple(problem for file in files for problem in broken.get(file, ()))
+        problems = faults or keeper.errors_of(name)
+        if name in unusable:
+            state, reason = "out of sync", _why_unusable(keeper, name, faults)
+        else:
+            state, reason = _state(keeper, name, is_broken=bool(faults))
         yield {
             "name": name,
-            "file": file,
+            "file": files[0],
             "state": state,
             "reason": reason or None,
             "last_error": [_problem(problem) for problem in problems] or None,
@@ -83,9 +88,20 @@ def _state(keeper: Keeper, name: str, *, is_broken: bool) -> tuple[str, str]:
         return "out of sync", errors[0].message
     if keeper.is_pending(name):
         return "out of sync", "not applied yet"
+    dead = keeper.dead_commands_of(name)
+    if dead:
+        return "out of sync", "; ".join(dead)
     if is_broken:
         return "in sync", "its manifest is broken; the last good one is kept"
     return "in sync", ""
+
+
+def _why_unusable(keeper: Keeper, name: str, faults: Sequence[Problem]) -> str:
+    """Of a stack whose files do not say what it shall be."""
+    errors = keeper.errors_of(name)
+    words = faults[0].message if faults else "its manifest cannot be used"
+    stands = "no good manifest is known, " + ("it is kept as it stood" if keeper.is_kept(name) else "nothing is done")
+    return errors[0].message if errors else f"{words}; {stands}"
 
 
 def is_well(status: dict[str, Any]) -> bool:

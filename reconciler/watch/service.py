@@ -18,14 +18,14 @@ from reconciler.kernel.machine import Machine
 from reconciler.watch import memory, report
 from reconciler.watch.agenda import Agenda, Item
 from reconciler.watch.alone import SOCKET_FILE, become_watcher, resign
-from reconciler.watch.folders import Folders, folders_of
 from reconciler.watch.git_follower import Follower, follower_of
-from reconciler.watch.git_repository import Origin
+from reconciler.watch.git_origin import Origin
 from reconciler.watch.hearing import Hearing
 from reconciler.watch.hints import Hints
 from reconciler.watch.journal import Journal
 from reconciler.watch.keeper import Keeper
-from reconciler.watch.manifests import Manifests
+from reconciler.watch.manifest_events import ManifestEvents
+from reconciler.watch.manifests import Directory, Manifests
 from reconciler.watch.notify import Supervisor
 from reconciler.watch.once import once, once_of_git
 from reconciler.watch.polls import Pace, Polls
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 _KERNEL_PAUSE = 0.004
 """Seconds that events of the kernel are gathered: what one command does comes within a few milliseconds."""
-
-_FILES_QUIET, _FILES_LONGEST = 0.05, 0.25
-"""Files are read when nothing happened for so long, or at last after so long."""
 
 _POLL_PAUSE = 0.5
 _FILES_POLL, _FILES_POLL_UNWATCHED = 30.0, 2.0
@@ -71,7 +68,9 @@ class Service:
         self._follower = follower_of(settings.origin, host.name, settings.origin_interval)
         followed = (str(self._follower.repository.manifests),) if self._follower else ()
         self._watched = (*settings.directories, *followed)
-        self._manifests = Manifests(self._watched, os.environ)
+        # Before the first commit there is no folder to look at.
+        is_there = self._follower is None or bool(self._follower.commit)
+        self._manifests = Manifests(self._watched if is_there else settings.directories, os.environ)
         self._keeper = Keeper(machine, self._manifests, settings.policy, lambda _step: self._supervisor.alive())
         self._journal = Journal(logger, self._keeper)
         self._metrics = _metrics(self._follower) if settings.metrics else None
@@ -81,16 +80,19 @@ class Service:
         self._rounds = 0
         self._reloading = False
         self._rests = Rests(settings.interval, logger)
-        self._files_deadline = 0.0
+        self._is_ready = False
+        # Without a commit, the host is like the manifests only after git was asked for the first time.
+        self._waits_for_git = not is_there
 
     def once(self) -> bool:
         """Read the manifests and make the host like them; whether all is well."""
         if self._follower is None:
-            return once(self._keeper, self._journal)
+            return once(self._keeper, self._journal, self._log)
         # The repository's folder has one user at a time.
         lock = become_watcher(self._host, f"watching {self._follower.repository.origin.shown}")
         try:
-            return once_of_git(self._follower, self._keeper, self._journal)
+            self._look_at_all()
+            return once_of_git(self._follower, self._keeper, self._journal, self._log)
         finally:
             resign(self._host, lock)
 
@@ -132,36 +134,33 @@ class Service:
             lambda why: self._log.warning("changed files are found late", problem=why),
         )
         closing.callback(self._hearing.close)
-        self._folders = Folders()
-        closing.callback(self._folders.close)
-        loop.watch(self._folders, READ, self._on_file)
+        self._files = ManifestEvents(loop, self._manifests, lambda when: self._agenda.set(Item.FILES, when))
+        closing.callback(self._files.close)
         if self._follower:
             self._follow_git(closing, self._follower)
 
     def _follow_git(self, closing: ExitStack, follower: Follower) -> None:
+        def news() -> None:
+            follower.drain()
+            follower.tell(self._log)
+            if follower.commit:
+                self._look_at_all()
+            self._agenda.set(Item.FILES, 0.0)
+            if self._waits_for_git:
+                self._waits_for_git = False
+                self._hints.add_timer("git")
+                self._agenda.set(Item.HINTS, 0.0)
+
         closing.callback(follower.close)
-        if not follower.commit:
-            follower.update()  # there is nothing to keep meanwhile
-            self._journal.git(follower)
-        self._loop.watch(follower, READ, self._on_commit)
+        self._loop.watch(follower, READ, news)
         follower.start()
 
-    def _on_commit(self) -> None:
-        follower = self._follower
-        assert follower is not None  # noqa: S101  # it called
-        follower.drain()
-        self._journal.git(follower)
-        self._agenda.set(Item.FILES, time.monotonic())
+    def _look_at_all(self) -> None:
+        for path in self._watched:
+            self._manifests.directories.setdefault(path, Directory(path))
 
     def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
         return report.document(self._keeper, self._started, self._rounds, self._follower)
-
-    def _on_file(self) -> None:
-        self._folders.drain()
-        now = time.monotonic()
-        if self._files_deadline < now:
-            self._files_deadline = now + _FILES_LONGEST
-        self._agenda.set(Item.FILES, min(now + _FILES_QUIET, self._files_deadline))
 
     def _on_hangup(self) -> None:
         self._supervisor.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -208,23 +207,16 @@ class Service:
         self._agenda.set(Item.POLL, max(self._polls.next, earliest))
 
     def _read_manifests(self, *, thorough: bool) -> None:
-        """Read what changed; again when a folder is watched anew, for what happened before that was not heard."""
         began = time.monotonic()
-        changed = self._manifests.scan(thorough=thorough)
-        while self._folders.watch(self._folders_wanted()):
-            changed |= self._manifests.scan(thorough=True)
+        changed = self._files.read(thorough=thorough)
         now = time.monotonic()
-        self._polls.files = Pace(_FILES_POLL if self._folders.complete else _FILES_POLL_UNWATCHED)
+        self._polls.files = Pace(_FILES_POLL if self._files.complete else _FILES_POLL_UNWATCHED)
         self._polls.files.took(now - began, now)
         self._journal.manifests()
         if changed:
             self._keeper.changed(changed)
             self._hints.add_timer(f"manifest of {', '.join(sorted(changed)[:5])}")
             self._agenda.set(Item.HINTS, 0.0)
-
-    def _folders_wanted(self) -> set[str]:
-        directories = set(self._manifests.directories)
-        return {*directories, *folders_of({*self._manifests.read_files(), *directories})}
 
     def _reconcile(self) -> None:
         hints, self._hints = self._hints, Hints()
@@ -245,11 +237,13 @@ class Service:
         if put_off is not None:
             self._agenda.set(Item.PUT_OFF, put_off)
         self._follow(done)
-        if self._rounds == 1:
-            self._ready()
-        elif self._reloading:
+        if self._is_ready and self._reloading:
             self._supervisor.say("READY=1")
         self._reloading = False
+        if self._rounds == 1:
+            self._agenda.set(Item.POLL, time.monotonic())
+        if not self._is_ready and not self._waits_for_git:
+            self._ready()
 
     def _follow(self, done: Round) -> None:
         """Hear what is new, and look once more after a change: whatever others did meanwhile is seen then."""
@@ -260,7 +254,7 @@ class Service:
         self._soon()
 
     def _ready(self) -> None:
-        self._agenda.set(Item.POLL, time.monotonic())
+        self._is_ready = True
         self._supervisor.say("READY=1", f"STATUS=watching {' '.join(self._watched)}")
         # What was imported and read stays; only what comes and goes is looked through for garbage.
         gc.collect()

@@ -143,3 +143,26 @@ def test_without_nftables_it_is_refused_with_its_line(host: Host) -> None:
     assert done.returncode == 1
     assert "stack.yaml:4:" in done.stderr
     assert "allow of network front is not possible with the iptables backend" in done.stderr
+
+
+def test_answers_come_back_from_another_stack_s_internal_network_whichever_stack_is_run(host: Host) -> None:
+    host.write(
+        "owner.yaml",
+        "name: data\nnetworks: {shared: {name: shared, internal: true}}\ncontainers: {db: {networks: [shared]}}\n",
+    )
+    host.write(
+        "stack.yaml",
+        "name: shop\nnetworks: {n: {allow: [shared]}, shared: {external: true}}\ncontainers: {web: {networks: [n]}}\n",
+    )
+    host.netapply("up", "owner.yaml")
+    told = host.netapply("up", "stack.yaml", check=False)
+    assert "stack.yaml:2:24: error: network shop_n allows network shared, but data/db has no route back" in told.stderr
+    host.netapply("up", "owner.yaml", "stack.yaml")
+    for run in ("owner.yaml", "stack.yaml"):
+        assert host.plan(run) == []
+        host.netapply("up", run)
+    db = host.container("db")
+    db.serve(80)
+    assert host.container("web").ask(db.ipv4, 80) is not None
+    told = host.netapply("down", "-p", "data", check=False)
+    assert "network shared is in use by network shop_n" in told.stderr

@@ -113,7 +113,7 @@ def test_a_second_up_is_refused_while_it_waits(shop: Host) -> None:
         done = shop.netapply(*command, check=False)
         assert done.returncode == 1
         assert "the last up of shop waits to be confirmed" in done.stderr
-        assert "hint: keep what it did: netapply confirm" in done.stderr
+        assert f"hint: keep what it did: netapply -n {shop.name} confirm" in done.stderr
     assert shop.netapply("snapshot").stdout == before
     # Who only looks is not disturbed.
     assert shop.plan("shop.yaml") == []
@@ -244,7 +244,7 @@ def test_what_others_did_meanwhile_stays(shop: Host) -> None:
     )
     shop.netapply("up", "--confirm", "3600", "shop.yaml")
     shop.write("other.yaml", "containers: {x: {ports: ['7070:70'], networks: [theirs]}}\n" + JOINING)
-    code = "from reconciler.kernel import unconfirmed; unconfirmed.refuse = lambda run: None\n"
+    code = "from reconciler.kernel import unconfirmed; unconfirmed.refuse = lambda host: None\n"
     code += "import sys; from reconciler.cli.main import run; sys.exit(run(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "-n", shop.name, "up", "other.yaml"]
     subprocess.run(command, check=True, cwd=shop.folder, env=shop.environment(), capture_output=True, timeout=60)

@@ -243,3 +243,28 @@ def test_without_nftables_both_are_refused_with_their_line(host: Host) -> None:
         said = refused(host, key, "", "--firewall", "iptables")
         assert "stack.yaml:7:" in said
         assert f"{key.partition(':')[0]} of container web is not possible with the iptables backend" in said
+
+
+def test_an_address_moves_between_a_floating_one_and_a_place_on_the_lan(host: Host, outside: Machine) -> None:
+    text = """
+name: shop
+networks:
+  default: {enable_ipv6: true}
+  lan:
+    driver: macvlan
+    driver_opts: {parent: eth0}
+    ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2}, {subnet: "2001:db8::/64", gateway: "2001:db8::2"}]}
+containers:
+  a: {floating_ip: [%s]}
+  b: {networks: {lan: {ipv4_address: %s, ipv6_address: "%s"}}}
+"""
+    floats = text % (f"{FLOAT4}, '{FLOAT6}'", "192.0.2.60", "2001:db8::60")
+    host.write("stack.yaml", floats)
+    host.netapply("up", "stack.yaml")
+    for name in "ab":
+        host.container(name).serve(80)
+    for manifest, holder in ((floats, "a"), (text % ("", FLOAT4, FLOAT6), "b"), (floats, "a")):
+        host.write("stack.yaml", manifest)
+        host.netapply("up", "stack.yaml")
+        assert host.plan("stack.yaml") == []
+        assert [who(outside, address) for address in (FLOAT4, FLOAT6)] == [holder, holder]

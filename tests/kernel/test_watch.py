@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import select
 import shutil
 import signal
 import socket
@@ -165,6 +167,16 @@ def test_a_directory_taken_away_and_made_again(watcher: Watcher, host: Host) -> 
     until(lambda: "new.one" in pins(host), "watched again")
 
 
+@pytest.mark.parametrize("by", ["removed", "renamed"])
+def test_a_directory_that_comes_back_with_those_above_it(host: Host, by: str) -> None:
+    host.write("a/b/m/s.yaml", SMALL)
+    Watcher(host, directory="a/b/m").wait_ready().wait_quiet()
+    above = host.folder / "a"
+    shutil.rmtree(above) if by == "removed" else above.rename(host.folder / "aside")
+    host.write("a/b/m/s.yaml", SMALL.replace("{one", "{two"))
+    assert until(lambda: pins(host) == {"s.two"}, "applied") < 2
+
+
 def test_a_broken_manifest_keeps_its_last_good_state(watcher: Watcher, host: Host) -> None:
     host.write("manifests/shop.yaml", SHOP + "  bad: {prots: [1]}\n")
     host.write("manifests/new.yaml", SMALL)
@@ -287,12 +299,57 @@ def test_a_held_lock_is_waited_for_without_blocking(watcher: Watcher, host: Host
     until(lambda: "new.one" in pins(host), "applied when the lock is free")
 
 
+@pytest.mark.parametrize("words", [["watch", "--once", "manifests"], ["up", "manifests/shop.yaml"]])
+def test_whoever_waits_for_the_lock_says_for_whom(host: Host, words: list[str]) -> None:
+    host.write("manifests/shop.yaml", SHOP)
+    host.netapply("up", "manifests/shop.yaml")
+    with next(Path("/run/netapply").glob("*/lock")).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        told, environment = subprocess.PIPE, host.environment()
+        with subprocess.Popen(
+            host.command(*words), cwd=host.folder, env=environment, stderr=told, text=True
+        ) as waiting:
+            assert waiting.stderr is not None
+            try:
+                assert select.select([waiting.stderr], [], [], 10)[0], "it says nothing"
+                line = waiting.stderr.readline()
+                before = _switches(waiting.pid)
+                time.sleep(0.5)
+                assert _switches(waiting.pid) - before < 3, "it asks again and again"
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)
+            rest = waiting.stderr.read()
+    assert waiting.returncode == 0
+    assert f"process {os.getpid()} (" in line
+    assert f"process {os.getpid()}" not in rest
+
+
+def _switches(pid: int) -> int:
+    """How often it went to sleep."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+
 def test_killed_and_started_again(watcher: Watcher, host: Host) -> None:
     watcher.process.kill()
     watcher.process.wait(5)
     host.run(["nft", "delete", "table", "inet", "netapply"])
     Watcher(host).wait_ready()
     assert host.plan("manifests/shop.yaml") == []
+
+
+def test_sighup_at_the_very_beginning(host: Host) -> None:
+    host.write("manifests/a.yaml", SMALL)
+    hangup = """
+import os, signal
+from reconciler.kernel import host
+enter = host.enter
+def hung_up(name):
+    os.kill(os.getpid(), signal.SIGHUP)
+    return enter(name)
+host.enter = hung_up
+"""
+    Watcher(host, beforehand=hangup).wait_ready()
+    assert pins(host) == {"a.one"}
 
 
 def test_sighup_looks_at_everything(watcher: Watcher) -> None:

@@ -121,7 +121,7 @@ def test_where_no_file_can_be_watched_it_is_said_once(host: Host) -> None:
     full = """
 import errno
 from reconciler.watch import inotify
-def add(self, folder):
+def add(self, folder, *_events):
     raise OSError(errno.ENOSPC, "No space left on device")
 inotify.Inotify.add = add
 """

@@ -131,6 +131,57 @@ def test_a_remote_that_hangs_holds_nothing_up(host: Host, remote: Remote) -> Non
     until(lambda: str(remote.bare) not in _command_lines(), "git ended with it")
 
 
+def test_the_first_fetch_holds_nothing_up(host: Host, remote: Remote, tmp_path: Path) -> None:
+    host.write("manifests/a.yaml", SMALL)
+    slow = tmp_path / "ssh"
+    slow.write_text("#!/bin/sh\nsleep 60; exit 1\n")
+    slow.chmod(0o755)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ears:
+        ears.bind(str(tmp_path / "notify"))
+        ears.settimeout(0)
+        environment = {
+            "STATE_DIRECTORY": str(tmp_path),
+            "GIT_SSH_COMMAND": str(slow),
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+        }
+        watcher = Watcher(host, "--git", "ssh://x.invalid/y", environment=environment)
+        until(lambda: pins(host) == {"a.one"}, "the directory beside it is applied")
+        assert str(slow) in _command_lines()
+        status = watcher.status()
+        assert (status["git"]["commit"], status["git"]["error"]) == (None, None)
+        assert [each["error"] for each in status["directories"]] == [None]
+        with pytest.raises(BlockingIOError):
+            ears.recv(100)  # the host is not like the manifests yet
+    assert until(lambda: watcher.stop() == 0) < 5
+    assert str(slow) not in _command_lines()
+    assert not watcher.lines("directory cannot be read; its stacks stay")
+
+
+def test_ready_is_said_when_the_first_commit_is_applied(host: Host, remote: Remote, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ears:
+        ears.bind(str(tmp_path / "notify"))
+        ears.settimeout(30)
+        environment = {"STATE_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        for text in ("", SMALL):  # out of reach, then with a commit
+            if text:
+                remote.commit(a=text)
+            words = ("--git", str(remote.bare), "--path", "manifests")
+            watcher = Watcher(host, *words, directory="", environment=environment)
+            assert ears.recv(1000).startswith(b"READY=1")
+            assert pins(host) == ({"a.one"} if text else set())
+            assert watcher.stop() == 0
+            assert ears.recv(1000) == b"STOPPING=1"
+
+
+def test_a_commit_without_the_folder(host: Host, remote: Remote) -> None:
+    remote.commit(a=SMALL)
+    watcher = watcher_of(host, remote, "--allow-empty").wait_ready()
+    until(lambda: pins(host) == {"a.one"}, "applied")
+    remote.commit(a=None)  # git keeps no empty folder
+    until(lambda: not pins(host), "pruned")
+    assert watcher.status()["directories"][0]["error"] is None
+
+
 def _command_lines() -> str:
     """Of all processes."""
     found = []

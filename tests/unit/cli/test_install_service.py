@@ -53,6 +53,7 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path, *, repository: bool
         (["/srv", "--option=--bogus"], "no such option '--bogus'"),
         (["/srv", "--option=--once"], "for timers"),
         (["--option=--git=."], "full path"),
+        (["--option=--git=https://u:secret@example.org/ops.git"], "credential helper"),
         ([], "name a directory"),
         (["/srv", "--remove"], "--remove takes nothing else"),
     ],
@@ -61,7 +62,9 @@ def test_words_that_watch_would_refuse_at_its_start(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.run(["install-service", "--print", *words]) == 1
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert said in told.err
+    assert "secret" not in told.err + told.out
 
 
 def test_what_is_printed_is_what_would_be_installed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("logs", "missing argument 'CONTAINER'", "see netapply logs --help"),
         ("plan --format yaml shop.yaml", "invalid value for '--format': 'yaml' is not one of", "plan --help"),
         ("plan -f", "option '-f' requires an argument", "--help"),
+        (
+            "watch --interval nan nowhere",
+            "invalid value for '--interval': nan is not a number of seconds",
+            "see netapply watch",
+        ),
+        ("watch --git-interval inf nowhere", "invalid value for '--git-interval'", "see netapply watch --help"),
         ("plan --out a --base b shop.yaml", "--out saves what", "see netapply plan --help"),
     ],
 )
@@ -105,3 +111,8 @@ def test_standard_input_that_is_not_utf8() -> None:
     done = netapply("config -", b"containers:\n  w\xe9b: {}\n")
     assert done.returncode == 1
     assert done.stderr.startswith(b"-:2:4: error: byte 0xe9 is not valid UTF-8")
+
+
+def test_a_second_name_is_not_swallowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["down", "-p", "one", "-p", "two"]) == 1
+    assert "-p takes one name: one, two are for one run each" in capsys.readouterr().err

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import PublishedPort
+from reconciler.firewall.translation import FloatingPolicy
 from reconciler.observation import Facts, Observation, Runtime
 from reconciler.resources.address import Address
 from reconciler.resources.bridge import Bridge
@@ -17,7 +19,7 @@ from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.resources.process import Process
 from reconciler.resources.resolver import Registration, Resolver
-from reconciler.state import State
+from reconciler.state import Resource, State
 from reconciler.views.containers import ContainerView, containers, details, render
 from reconciler.views.homes import names
 from tests.unit.views.somewhere import PATHS
@@ -63,7 +65,25 @@ def test_a_running_container_is_shown_with_the_fields_of_the_contract(observatio
             {"host_ip": "0.0.0.0", "published": 8080, "target": 80, "protocol": "tcp"},
             {"host_ip": "::", "published": 8080, "target": 80, "protocol": "tcp"},
         ],
+        "floating": [],
+        "open": [],
     }
+
+
+def test_ways_in_beside_published_ports(observation: Observation) -> None:
+    more: list[Resource] = [
+        FloatingPolicy("shop", "shop/web", "192.0.2.50", "172.18.0.2"),
+        Opening("shop", "shop/box", "tcp", 80, 81, ("192.0.2.0/24",)),
+    ]
+    observation = replace(observation, state=observation.state.merged(State(more)))
+    web, box = by_name(observation)["shop/web"], by_name(observation)["shop/box"]
+    assert web.record()["floating"] == ("192.0.2.50",)
+    assert json.loads(json.dumps(box.record()["open"])) == [
+        {"ports": "80-81", "protocol": "tcp", "sources": ["192.0.2.0/24"]}
+    ]
+    said = render([web, box])
+    assert "[::]:8080->80/tcp, 192.0.2.50->every port" in said
+    assert "open 80-81/tcp from 192.0.2.0/24" in said
 
 
 def test_an_ended_command_and_a_sandbox_are_told_apart(observation: Observation) -> None:

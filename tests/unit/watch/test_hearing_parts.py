@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,42 @@ def test_inotify_names_folder_and_file(tmp_path: Path) -> None:
         assert (number, IGNORED, "") in inotify.read()
     finally:
         inotify.close()
+
+
+def test_a_log_that_cannot_be_written_is_lost_and_nothing_else(tmp_path: Path) -> None:
+    code = """
+import os, resource, signal, sys
+from reconciler.watch import log
+logger = log.configure("json", verbose=False)
+kept = os.dup(2)
+for place in ("/dev/full", None):
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(os.open(place, os.O_WRONLY) if place else writing, 2)
+    logger.info("lost")
+    try:
+        1 / 0
+    except ZeroDivisionError as error:
+        logger.error("lost", exc_info=error)
+# A disk that is full in the middle of a line.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 2)
+logger.info("torn")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+logger.info("whole")
+os.dup2(kept, 2)
+logger.info("seen")
+"""
+    path = tmp_path / "log"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], check=False, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["seen"]
+    torn, whole = path.read_text().splitlines()
+    assert len(torn) == 10
+    assert json.loads(whole)["event"] == "whole"
 
 
 def test_the_log_loads_nothing_that_it_does_not_use() -> None:

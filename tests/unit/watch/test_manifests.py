@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.watch.folders import folders_of
-from reconciler.watch.manifests import Manifests
+from reconciler.watch.manifests import Manifests, supposed_name
 
 GOOD = "containers: {one: {network_mode: none}}\n"
 
@@ -66,6 +66,49 @@ def test_who_comes_second_does_not_get_the_name(known: Manifests, tmp_path: Path
     assert known.scan() == frozenset()
     assert known.file_of("a") == str(tmp_path / "a.yaml")
     assert "two stacks are named 'a'" in str(known.problems()[str(tmp_path / "0first.yaml")][0])
+
+
+def test_which_of_two_is_meant_is_known_from_before_or_not_at_all(known: Manifests, tmp_path: Path) -> None:
+    (tmp_path / "0first.yaml").write_text(f"name: a\n{GOOD.replace('{one', '{two')}")
+    later = Manifests([str(tmp_path)], {})
+    later.remember({"a": str(tmp_path / "a.yaml")})
+    later.scan()
+    assert later.stacks() == known.stacks()
+    forgetful = Manifests([str(tmp_path)], {})
+    assert forgetful.scan() == {"a"}
+    assert forgetful.stacks() == {}
+    assert forgetful.unusable() == {"a": (str(tmp_path / "0first.yaml"), str(tmp_path / "a.yaml"))}
+    assert all("two stacks are named 'a'" in str(found) for found in forgetful.problems().values())
+    (tmp_path / "a.yaml").unlink()
+    assert forgetful.scan() == {"a"}
+    assert forgetful.file_of("a") == str(tmp_path / "0first.yaml")
+
+
+def test_a_file_that_is_broken_from_the_start_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("containers: [")
+    (tmp_path / "b.yaml").write_text(f"name: shop\n{GOOD}")
+    known = Manifests([str(tmp_path)], {})
+    known.remember({"shop": str(tmp_path / "a.yaml")})
+    known.scan()
+    assert known.unusable() == {"shop": (str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"))}
+    known.remember({})
+    known.scan()
+    assert known.unusable() == {"a": (str(tmp_path / "a.yaml"),)}
+    assert known.stacks().keys() == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("containers: [", "my-app"),
+        ("name: shop  # ours\ncontainers: [", "shop"),
+        ("name: 'shop'\ncontainers: {a: {prots: 1}}", "shop"),
+        ("name: ${NAME}\ncontainers: [", ""),
+    ],
+)
+def test_the_name_that_a_broken_file_seems_to_have(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / "My-App.yaml").write_text(text)
+    assert supposed_name(str(tmp_path / "My-App.yaml")) == name
 
 
 def test_variables_that_come_and_go(known: Manifests, tmp_path: Path) -> None:

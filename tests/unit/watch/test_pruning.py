@@ -61,3 +61,34 @@ def test_it_is_one_where_it_was_allowed() -> None:
 def test_origins_are_read_from_what_bears_one() -> None:
     state = State([Namespace("a", "a/x", HERE), Namespace("b", "b/x", "")])
     assert origins(state) == {"a": HERE}
+
+
+def test_what_vanished_at_once_is_not_forgotten() -> None:
+    first = decide(standing("a", "b", "c"), [view("c")])
+    assert first.to_remember.keys() == {"a", "b"}
+    more = decide(standing("a", "b", "c"), [view("c", "d", "e", "f")], first.to_remember)
+    assert more.prune == frozenset()
+    assert "2 of 3 stacks vanished at once" in more.held[0][1]
+    assert decide(standing("a", "b", "c"), [view("a", "c")], more.to_remember).to_remember.keys() == {"b"}
+    assert decide(standing("b", "c"), [view("c")], {}).prune == {"b"}
+    assert decide(standing("c"), [view("c")], more.to_remember).to_remember == {}
+    assert decide(standing("a", "b", "c"), [view("c")], first.to_remember, allow_empty=True).prune == {"a", "b"}
+
+
+def test_one_more_that_goes_is_judged_by_itself() -> None:
+    first = decide(standing("a", "b", "c"), [view("c")])
+    later = decide(standing("a", "b", "c", "d", "e"), [view("c", "e")], first.to_remember)
+    assert later.prune == {"d"}
+    assert "d" not in later.held[0][1].partition("kept: ")[2]
+
+
+def test_what_vanished_beside_a_broken_file_is_not_forgotten() -> None:
+    broken = decide(standing("a", "b", "c"), [view("c", unknown=1)])
+    assert "cannot be read" in broken.held[0][1]
+    assert decide(standing("a", "b", "c"), [view("c", "d")], broken.to_remember).prune == frozenset()
+
+
+def test_what_is_held_of_a_directory_that_is_not_watched_now_stays_so() -> None:
+    other = view("x")
+    held = decide(standing("a", origin="elsewhere"), [other], {"a": "why"})
+    assert (held.to_remember, held.held) == ({"a": "why"}, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,10 @@ def test_a_poll_takes_no_more_than_its_share() -> None:
     assert pace.due == pytest.approx(110.0)
 
 
-@pytest.mark.parametrize("place", ["0.0.0.0:9000", "9000", "127.0.0.1:", "127.0.0.1:99999", "unix:/no/such/folder/x"])
+@pytest.mark.parametrize(
+    "place",
+    ["0.0.0.0:9000", "9000", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:²", "[::1]:0", "unix:/no/such/folder/x"],
+)
 def test_metrics_are_for_this_machine_only(place: str) -> None:
     loop = Loop(lambda _error: None)
     try:
@@ -66,6 +70,25 @@ def test_metrics_are_for_this_machine_only(place: str) -> None:
             MetricsServer(loop, place, Metrics(), None)  # type: ignore[arg-type]  # it never gets so far
     finally:
         loop.close()
+
+
+def test_a_socket_of_metrics_has_one_owner(tmp_path: Path) -> None:
+    loop = Loop(lambda _error: None)
+    path = tmp_path / "metrics.sock"
+    keeper: Any = None  # nobody asks
+    # What a dead one left is in nobody's way.
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    first = MetricsServer(loop, f"unix:{path}", Metrics(), keeper)
+    with pytest.raises(NetapplyError, match="somebody else serves there"):
+        MetricsServer(loop, f"unix:{path}", Metrics(), keeper)
+    path.rename(tmp_path / "aside")
+    second = MetricsServer(loop, f"unix:{path}", Metrics(), keeper)
+    first.close()
+    assert path.is_socket()
+    second.close()
+    assert not path.exists()
+    loop.close()
 
 
 def test_the_supervisor_hears_at_most_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
