@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.desired.host_addresses import holders_on_host
@@ -140,13 +140,24 @@ def _keep(family: int, pools: tuple[PlannedPool, ...], member: Member, known: Kn
     return False
 
 
+def _candidates(family: int, pool: PlannedPool, member: Member) -> Iterator[int]:
+    """Last of all what ends in .0 or .255: where the subnet grows from a /24, the kernel gives that one no route.
+
+    It is still the broadcast address of the old one while both stand (kernel: net/ipv4/fib_frontend.c).
+    """
+    for last in (False, True):
+        for address in in_hash_order(pool.first, pool.last, "address", member.container, member.network.network):
+            if (family == 4 and address & 255 in {0, 255}) == last:  # noqa: PLR2004  # the family
+                yield address
+
+
 def _choose(
     family: int, pools: tuple[PlannedPool, ...], member: Member, holders: dict[int, str], problems: list[Problem]
 ) -> None:
     for pool in pools:
         if pool.last < pool.first:
             continue
-        for address in in_hash_order(pool.first, pool.last, "address", member.container, member.network.network):
+        for address in _candidates(family, pool, member):
             if address not in holders:
                 _give(family, address, pool, member, holders)
                 return

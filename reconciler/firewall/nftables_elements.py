@@ -18,7 +18,7 @@ from reconciler.firewall.nftables_layout import COMMENT_MAX, MODES
 from reconciler.firewall.nftables_masquerade import EVERY_PORT, Ports, masquerade_chain
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort, StackPolicy
-from reconciler.firewall.spans import OpenSpan, collapsed, disjoint
+from reconciler.firewall.spans import OpenSpan, disjoint, outermost
 from reconciler.firewall.translation import EgressPolicy, FloatingPolicy
 
 PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132}
@@ -96,7 +96,7 @@ def _claimed(policies: Iterable[StackPolicy]) -> frozenset[Element]:
     """The subnets of these networks: one hands its subnet to another while both stand."""
     found = {subnet for policy in policies if isinstance(policy, NetworkPolicy) for subnet in policy.subnets}
     return frozenset(
-        Element(f"networks{6 if ':' in subnet else 4}", _subnet_text(subnet), "", "") for subnet in collapsed(found)
+        Element(f"networks{6 if ':' in subnet else 4}", _subnet_text(subnet), "", "") for subnet in outermost(found)
     )
 
 

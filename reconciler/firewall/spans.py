@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import pairwise
 from typing import NamedTuple
@@ -52,6 +52,18 @@ def _joined(pieces: list[tuple[int, int, list[OpenSpan]]]) -> Iterator[tuple[int
         current = (first, last, covering)
     if current and current[2]:
         yield current
+
+
+def outermost(subnets: Collection[str]) -> Iterator[str]:
+    """Those that lie in no other of them; neighbours stay two."""
+    for version in (4, 6):
+        last: IPv4Network | IPv6Network | None = None
+        networks = (network for subnet in subnets if (network := ip_network(subnet)).version == version)
+        for network in sorted(networks, key=lambda each: (each.network_address, each.prefixlen)):
+            # Sorted so, whatever holds others comes right before them.
+            if last is None or not network.overlaps(last):
+                last = network
+                yield str(network)
 
 
 def collapsed(subnets: Iterable[str]) -> tuple[str, ...]:

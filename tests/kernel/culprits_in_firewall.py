@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +53,15 @@ def element(account: Account, difference: Difference) -> Culprits:
                 for each in named
                 if (each.record(sign).get("first"), each.record(sign).get("last")) == (first, last)
             ]
+        case "networks":
+            # So is the subnet of a network that takes another's place, which may hold it.
+            span = ip_network(f"{key['prefix']['addr']}/{key['prefix']['len']}")
+            return [
+                each
+                for each in account.named("", "policy", target_interface=None)
+                for record in (each.before, each.after)
+                if any(_overlap(ip_network(subnet), span) for subnet in record.get("subnets", ()))
+            ]
         case "floating":
             return account.called("port", f"{owner}:floating {fields[0]}")
         case "egress":
@@ -60,6 +70,10 @@ def element(account: Account, difference: Difference) -> Culprits:
             return account.named(sign, "policy", network=owner, interface=fields[0], target_interface=fields[1])
         case _:
             return account.named(sign, "policy", network=owner, target_interface=None)
+
+
+def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
 
 
 def legacy(account: Account, difference: Difference) -> Culprits:

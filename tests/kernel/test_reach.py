@@ -225,7 +225,9 @@ def test_the_missing_input_rule_of_host_mode_is_named(host: Host, outside: Machi
     assert reached(host, "192.0.2.2", "web:80")["reachable"]
     assert outside.ask(host.ipv4, 81, timeout=0.4) is None
     cause = reached(host, "192.0.2.2", "app:81", code=2)["path"][-1]["what"]
-    assert "chain INPUT of ip filter (iptables-nft) drops what it does not accept itself" in cause
+    assert (
+        "chain INPUT of ip filter (iptables-nft) drops what its rules, which are not followed, do not accept" in cause
+    )
     assert "missing is an accept rule there, or open: on the container" in cause
 
 

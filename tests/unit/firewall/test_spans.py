@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.firewall.spans import OpenSpan, collapsed, disjoint, of_family
+from reconciler.firewall.spans import OpenSpan, collapsed, disjoint, of_family, outermost
 
 SUBNETS = [
     "10.0.0.0/8",
@@ -66,3 +66,8 @@ def test_the_sources_of_one_family() -> None:
     assert of_family(["0.0.0.0/0", "fd00::/64"], 4) == ()
     assert of_family(["10.0.0.0/8", "fd00::/64"], 6) == ("fd00::/64",)
     assert of_family(["0.0.0.0/1"], 4) == ("0.0.0.0/1",)
+
+
+def test_of_subnets_within_each_other_the_outermost_are_left_and_neighbours_stay_apart() -> None:
+    given = {"10.0.2.0/24", "10.0.3.0/24", "10.0.2.128/25", "10.0.2.0/25", "fd00::/64", "fd00::/72", "192.0.2.7/32"}
+    assert list(outermost(given)) == ["10.0.2.0/24", "10.0.3.0/24", "192.0.2.7/32", "fd00::/64"]
