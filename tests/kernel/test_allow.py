@@ -46,7 +46,15 @@ def containers(host: Host) -> tuple[Machine, ...]:
     return found
 
 
-@pytest.mark.parametrize(("front", "back"), [("", ""), ("", INTERNAL), (INTERNAL, ""), (INTERNAL, INTERNAL)])
+@pytest.mark.parametrize(
+    ("front", "back"),
+    [
+        ("", INTERNAL),
+        (INTERNAL, ""),
+        pytest.param("", "", marks=pytest.mark.long),
+        pytest.param(INTERNAL, INTERNAL, marks=pytest.mark.long),
+    ],
+)
 def test_one_network_may_reach_another_and_nothing_else(host: Host, outside: Machine, front: str, back: str) -> None:
     before = host.snapshot()
     up(host, ALL, front, back)

@@ -66,6 +66,9 @@ OTHERS = {
     "docker, nftables": Others((("nft", "docker.nft"),)),
 }
 
+CONTAINED = ("docker, iptables-nft", "docker, iptables-legacy")
+"""What those with ufw beside have tried as well."""
+
 
 @pytest.fixture
 def docker(host: Host) -> Machine:
@@ -124,7 +127,10 @@ def ours_work(host: Host, outside: Machine) -> None:
 
 
 @pytest.mark.founding("S1-31", "S4-18", "S4-19")
-@pytest.mark.parametrize("others", OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize(
+    "others",
+    [pytest.param(each, id=name, marks=[pytest.mark.long] * (name in CONTAINED)) for name, each in OTHERS.items()],
+)
 def test_both_worlds_work_before_beside_and_after(
     host: Host, outside: Machine, docker: Machine, others: Others
 ) -> None:

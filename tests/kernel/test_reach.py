@@ -228,7 +228,7 @@ def test_the_missing_input_rule_of_host_mode_is_named(host: Host, outside: Machi
     assert (
         "chain INPUT of ip filter (iptables-nft) drops what its rules, which are not followed, do not accept" in cause
     )
-    assert "missing is an accept rule there, or open: on the container" in cause
+    assert "no container opens 192.0.2.1:81/tcp with open:" in cause
 
 
 def test_the_probe_tries_it_and_says_where_it_disagrees(host: Host, outside: Machine) -> None:
