@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 # More than cores: what the kernel tests do most is wait.
-WORKERS ?= 4
+WORKERS ?= 5
 PREFIX  ?= /usr/local
 DESTDIR ?=
 # Root needs no sudo, and may not have it. -n: never wait for a password where nobody types.
