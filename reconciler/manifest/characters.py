@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, source_of
+from reconciler.manifest.nodes import RESET, Mapping, Scalar, scalars, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.manifest.faults import Faults
 
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -43,7 +41,7 @@ def impossible(scalar: Scalar) -> str:
 
 def refuse_controls(root: Mapping, faults: Faults) -> None:
     """Note control characters in values, except in what goes to a program as it is; keys have to be known ones."""
-    for scalar in _scalars(root):
+    for scalar in scalars(root, _PROGRAMS_OWN.__contains__):
         found = FORBIDDEN.search(scalar.text)
         if found:
             faults.add(_message(found.group()), source_of(scalar), "remove it")
@@ -54,15 +52,3 @@ def refuse_controls(root: Mapping, faults: Faults) -> None:
 
 def _message(character: str) -> str:
     return f"this text holds the character U+{ord(character):04X}, which is not allowed"
-
-
-def _scalars(node: Node) -> Iterator[Scalar]:
-    if isinstance(node, Scalar):
-        yield node
-    elif isinstance(node, Sequence):
-        for item in node.items:
-            yield from _scalars(item)
-    else:
-        for key, value in node.entries.items():
-            if key not in _PROGRAMS_OWN:
-                yield from _scalars(value)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.nodes import Mapping, Node, Scalar, Sequence, source_of
+from reconciler.manifest.nodes import Mapping, scalars, source_of
 from reconciler.manifest.ports import span_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from reconciler.manifest.context import Context
     from reconciler.manifest.faults import Faults
@@ -76,7 +76,7 @@ def _advise_on_might(name: str, context: Context) -> None:
 
 def advise_on_characters(root: Mapping, faults: Faults) -> None:
     """Warn of dashes and quotes of word processors, in keys and values; environments and labels may hold prose."""
-    for scalar in _scalars(root):
+    for scalar in scalars(root, _is_prose, keys=True):
         found = _SUSPECT.search(scalar.text)
         if found:
             character = found.group()
@@ -87,14 +87,5 @@ def advise_on_characters(root: Mapping, faults: Faults) -> None:
             faults.warn(message, source_of(scalar), "word processors put it there; did you mean the plain one?")
 
 
-def _scalars(node: Node) -> Iterator[Scalar]:
-    if isinstance(node, Scalar):
-        yield node
-    elif isinstance(node, Sequence):
-        for item in node.items:
-            yield from _scalars(item)
-    else:
-        for key, value in node.entries.items():
-            yield node.keys[key]
-            if key not in _PROSE and not (key.startswith("x-") and key != "x-netapply"):
-                yield from _scalars(value)
+def _is_prose(key: str) -> bool:
+    return key in _PROSE or (key.startswith("x-") and key != "x-netapply")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 RESET = "!reset"
@@ -156,3 +156,18 @@ def overrides(node: Node) -> dict[Source, Source]:
         for item in node.items:
             found.update(overrides(item))
     return found
+
+
+def scalars(node: Node, leave_out: Callable[[str], bool], *, keys: bool = False) -> Iterator[Scalar]:
+    """Every single value below ``node``, and with ``keys`` every key; nothing of what stands under keys to leave out."""
+    if isinstance(node, Scalar):
+        yield node
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            yield from scalars(item, leave_out, keys=keys)
+    else:
+        for key, value in node.entries.items():
+            if keys:
+                yield node.keys[key]
+            if not leave_out(key):
+                yield from scalars(value, leave_out, keys=keys)

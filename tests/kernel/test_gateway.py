@@ -348,7 +348,7 @@ def test_a_published_port_is_answered_where_a_route_leads(host: Host, outside: M
 
 
 def test_with_the_iptables_backend(host: Host, outside: Machine) -> None:
-    pytest.importorskip("iptc")
+    pytest.importorskip("iptc", reason="the extra netapply[iptables] is not installed")
     host.write("stack.yaml", STACK)
     host.netapply("--firewall", "iptables", "up", "stack.yaml")
     outside.serve(80)
