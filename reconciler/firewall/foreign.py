@@ -133,7 +133,10 @@ def observed_accepts(found: Sequence[Table], mark: int = MARK) -> tuple[HostAcce
 
 
 class Sieve(NamedTuple):
-    """A chain that drops some of what is forwarded: ``table`` and ``chain`` in words; who came by ``came_by`` it may drop."""
+    """A chain that drops some of what is forwarded: ``where`` names it; it may drop what came by one of ``came_by``.
+
+    An empty name among those is any interface.
+    """
 
     where: str
     came_by: frozenset[str]
@@ -142,7 +145,7 @@ class Sieve(NamedTuple):
         """None where it concerns only what comes by links that lead to no other machine, as a hypervisor's rules do."""
         if all(any(_is_named(name, pattern) for name in inner) for pattern in self.came_by):
             return None
-        hint = "netapply reach --probe tries one of them; netapply changes no rule of others"
+        hint = "see which of its rules drop what you publish: netapply changes no rule of others"
         message = f"{self.where} drops some of what is forwarded, published ports perhaps"
         return Problem(message, None, hint, "warning")
 

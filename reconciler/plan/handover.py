@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from reconciler.firewall.policy import NetworkPolicy, PublishedPort
 from reconciler.firewall.translation import FloatingPolicy
@@ -39,9 +39,10 @@ def _handed(given: Mapping[Hashable, set[str]], taken: Mapping[Hashable, set[str
     """Pairs of giver and taker."""
     for claim in given.keys() & taken.keys():
         yield from _pairs(given[claim], taken[claim])
-    for subnet in (claim for claim in given if isinstance(claim, str)):
-        for other in (claim for claim in taken if isinstance(claim, str) and claim != subnet):
-            if _overlap(subnet, other):
+    wanted = [claim for claim in taken if isinstance(claim, IPv4Network | IPv6Network)]
+    for subnet in (claim for claim in given if isinstance(claim, IPv4Network | IPv6Network)):
+        for other in wanted:
+            if subnet.version == other.version and subnet.overlaps(other):
                 yield from _pairs(given[subnet], taken[other])
 
 
@@ -52,23 +53,18 @@ def _pairs(givers: Iterable[str], takers: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def _claims(resource: Resource | None) -> Iterator[Hashable]:
-    """What only one can have: a port by protocol and number, a subnet or an address by its text."""
+    """What only one can have: a port by protocol and number, a subnet, an address as a subnet of one."""
     match resource:
         case PublishedPort():
             yield (resource.protocol, resource.host_port)
         case HeldPorts():
             yield from ((protocol, port) for protocol, _, port in resource.pins)
         case NetworkPolicy():
-            yield from resource.subnets
+            yield from map(ip_network, resource.subnets)
         case FloatingPolicy():
-            yield resource.address
+            yield ip_network(resource.address)
         case _:
             pass
-
-
-def _overlap(one: str, other: str) -> bool:
-    first, second = ip_network(one, strict=False), ip_network(other, strict=False)
-    return first.version == second.version and first.overlaps(second)
 
 
 def _head(heads: Mapping[str, str], owner: str) -> str:

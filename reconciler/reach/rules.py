@@ -80,7 +80,7 @@ class Rules:
             where = _chain(chain)
             if opening is None:
                 what = f"input: the host's own {where} drops what its rules, which are not followed, do not accept"
-                return dropped(f"{what}; no container opens {packet} with open:, and --probe tries it")
+                return dropped(f"{what}; no container opens {packet} with open:")
             if not self._accepts(chain):
                 return dropped(f"input: {self._why_dropped(chain)}", opening.source)
         if opening:
