@@ -75,7 +75,9 @@ class Watcher:
 
     def lines(self, *events: str) -> list[dict[str, Any]]:
         """What it logged, of these events or all."""
-        found = [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
+        # A line that is being written is seen in parts, where a page of the file ends.
+        whole = self.log_path.read_text().rpartition("\n")[0]
+        found = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in found if not events or line["event"] in events]
 
     def rounds(self) -> int:
