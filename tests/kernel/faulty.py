@@ -4,7 +4,8 @@ MODE ``kill``: the process kills itself right before its NUMBER-th action: a net
 system call on namespaces, a command to libnftables, a file that is written, renamed or removed
 (every sysctl is one), a process that is started. MODE ``fail``: the NUMBER-th request to the
 kernel is refused; of a netlink batch that is one message, the others are carried out, as the
-kernel does. NUMBER 0: no fault. The file TALLY says afterwards how many there were.
+kernel does. NUMBER 0: no fault. The file TALLY says afterwards how many there were, or, of a process that
+killed itself, holds what then stood in the record of a run to be confirmed.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 PROCESS_EVENTS = {"os.posix_spawn", "os.fork", "subprocess.Popen"}
 FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 SYSTEM_CALLS = ("setns", "unshare", "mount", "umount2")
+STATE = Path("/run/netapply")
 WORDS = "the test refuses this"
 
 
 class Fault:
     """Counts, and strikes once."""
 
-    def __init__(self, mode: str, number: int) -> None:
+    def __init__(self, mode: str, number: int, tally: Path) -> None:
         self.kills = mode == "kill"
         self._number = number
+        self._tally = tally
         self._process = os.getpid()
         self.count = 0
 
@@ -49,6 +52,7 @@ class Fault:
         self.count += 1
         struck = self.count == self._number
         if struck and self.kills:
+            self._tally.write_text("".join(each.read_text() for each in STATE.glob("*/unconfirmed")))
             os.kill(os.getpid(), signal.SIGKILL)
         return struck
 
@@ -128,7 +132,7 @@ def watch_system(fault: Fault) -> None:
 def main() -> None:
     """Run netapply with the fault that the arguments say."""
     mode, number, tally, *arguments = sys.argv[1:]
-    fault = Fault(mode, int(number))
+    fault = Fault(mode, int(number), Path(tally))
     wrap_netlink(fault)
     wrap_nftables(fault)
     namespaces._libc = FaultyLibrary(namespaces._libc, fault)  # type: ignore[assignment]  # the fault's place

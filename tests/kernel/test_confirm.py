@@ -181,16 +181,15 @@ def test_killed_at_any_step_it_is_undone_at_once(shop: Host) -> None:
     assert count > 50
     assert shop.netapply("snapshot").stdout == before
     halves = 0
-    for number in range(8, count, count // 12):
+    for number in range(8, count, count // 8):
         _killed(shop, number)
         if _until(shop):
             undo_now(shop)  # it was over: this kill came after the last word
-        elif record(shop) is not None:
-            halves += 1
+        else:
+            halves += bool((shop.folder / "tally").read_text())
         wait_until(lambda: is_undone(shop))
         assert shop.netapply("snapshot").stdout == before, number
-    # Seen only where it was looked at before the undoing had ended.
-    assert halves
+    assert halves > 3
 
 
 def _killed(host: Host, number: int) -> int:
