@@ -57,7 +57,11 @@ class ChangedError(Exception):
 
 
 def load() -> Any:
-    """The module iptc, without the compiler and ldconfig that it would start to find its libraries."""
+    """The module iptc, without the compiler and ldconfig that it would start to find its libraries.
+
+    Nor setuptools, which stands in for distutils, and which iptc.util would load for one path that
+    it also finds without: half a second of processor time for the two helpers of a run.
+    """
     for name, soname in _LIBRARIES.items():
         try:
             ctypes.CDLL(soname)
@@ -68,6 +72,7 @@ def load() -> Any:
         raise UnavailableError("library", "xtables/libxt_conntrack.so iptables")
     os.environ.update(XTABLES_LIBDIR=extensions, PYTHON_IPTABLES_XTABLES_VERSION="12")
     ctypes.util.find_library = lambda name: _LIBRARIES.get(name)  # noqa: PLW0108  # a bound method has another type
+    sys.modules["distutils"] = None  # type: ignore[assignment]  # documented: an import of it fails (import system, 5.3.1)
     try:
         # By name: a folder that an uninstalled package left behind is a module too, but an empty one.
         importlib.import_module("iptc.ip4tc")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from reconciler.errors import NetapplyError
 from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
+from reconciler.kernel import iptables
 from reconciler.kernel.firewall import Firewall
 from reconciler.plan.change import Change, Create, Delete, Update
 from reconciler.plan.diff import diff
@@ -63,6 +67,15 @@ def save(host: Machine) -> list[str]:
         for line in host.run([f"{program}-save"]).stdout.splitlines()
         if not line.startswith("#")
     ]
+
+
+def test_the_helper_starts_without_setuptools() -> None:
+    helper = Path(iptables.__file__).with_name("iptables_helper.py")
+    command = [sys.executable, "-X", "importtime", "-E", "-P", str(helper), "4"]
+    done = subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert (done.stdout, "iptc.ip4tc" in loaded) == ("{}\n", True)
+    assert not {"distutils", "setuptools", "pkg_resources"} & loaded
 
 
 @pytest.mark.parametrize("bridge_netfilter", [False, True], ids=["bridge-nf-0", "bridge-nf-1"])
