@@ -7,6 +7,7 @@ The process is a real one in all else: own arguments, directory, environment, fi
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -95,6 +96,7 @@ def _serve(control: socket.socket) -> None:
         # The helper needs an extra package, and runs as a process of its own; the same for what is run with -m.
         if not module.name.endswith(("__main__", "iptables_helper")):
             importlib.import_module(module.name)
+    gc.freeze()  # else the collector of every fork would copy these pages
     waiting: dict[int, tuple[int, socket.socket]] = {}
     while True:
         ready, _, _ = select.select([control.fileno(), *waiting], [], [])
