@@ -12,13 +12,14 @@ from reconciler.cli.main import Settings
 
 @click.command("logs")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the command ends.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of what is there.")
 @click.argument("container")
 @click.pass_obj
-def command(settings: Settings, container: str, *, follow: bool) -> None:
+def command(settings: Settings, container: str, *, follow: bool, tail: int | None) -> None:
     """Show what the command of CONTAINER wrote, to standard output and standard error alike."""
-    from reconciler.kernel import runtime_access  # noqa: PLC0415  # --help must not pay for it
+    from reconciler.kernel import command_log  # noqa: PLC0415  # --help must not pay for it
 
     seen = look(settings)
-    for block in runtime_access.logs(seen.run, seen.container(container), follow=follow):
+    for block in command_log.logs(seen.run, seen.container(container), follow=follow, tail=tail):
         sys.stdout.buffer.write(block)
         sys.stdout.buffer.flush()

@@ -18,7 +18,7 @@ import pytest
 
 from reconciler.agent.logs import KEPT, LONGEST
 from reconciler.errors import NetapplyError
-from reconciler.kernel import agent_control, listeners, runtime_access
+from reconciler.kernel import agent_control, command_log, listeners
 from reconciler.kernel.processes import process_status
 from reconciler.resources.agent import AGENT_VERSION, Agent, HeldPorts
 from tests.kernel.lab import Lab
@@ -289,7 +289,7 @@ def test_it_keeps_the_logs_of_commands_short(folder: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         command.write(b"the last\n")
-    left = b"".join(runtime_access.logs(folder, "shop/web"))
+    left = b"".join(command_log.logs(folder, "shop/web"))
     assert left.startswith(b"a line\n")
     assert left.endswith(b"a line\nthe last\n")
     assert KEPT <= len(left) < LONGEST

@@ -296,6 +296,7 @@ def test_exec_where_nothing_runs_says_so(shop: Host) -> None:
 
 def test_logs_are_what_the_command_wrote(shop: Host) -> None:
     assert shop.netapply("logs", "job").stdout.splitlines() == ["to-stdout", "to-stderr"]
+    assert shop.netapply("logs", "--tail", "1", "job").stdout.splitlines() == ["to-stderr"]
     assert shop.netapply("logs", "-f", "job").stdout.splitlines() == ["to-stdout", "to-stderr"]
     assert "container shop/web has no command" in _refusal(shop, "logs", "web")
 

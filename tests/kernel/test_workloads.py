@@ -19,7 +19,7 @@ import pytest
 
 from reconciler.actions import StartProcess
 from reconciler.errors import NetapplyError
-from reconciler.kernel import runtime, runtime_access
+from reconciler.kernel import command_log, runtime, runtime_access
 from reconciler.kernel.processes import process_status
 from reconciler.kernel.runtime_monitor import search
 from reconciler.kernel.runtime_records import bundles_directory
@@ -64,7 +64,7 @@ class Folder:
 
     def output(self, container: str = "shop/web1") -> str:
         """All that the command wrote until its end."""
-        return b"".join(runtime_access.logs(self.path, container, follow=True)).decode()
+        return b"".join(command_log.logs(self.path, container, follow=True)).decode()
 
     def running(self) -> list[int]:
         """The processes that serve web1: its monitor, its runtime."""
@@ -319,9 +319,9 @@ def test_a_handled_signal_gets_its_time_and_no_more(folder: Folder) -> None:
     folder.shell("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done", container="shop/polite")
     folder.shell("trap '' TERM; trap 'x' USR1; echo up; while :; do sleep 0.01; done", container="shop/deaf")
     folder.shell("trap : TERM; echo up; while :; do sleep 0.01; done", container="shop/deaf")
-    follower = runtime_access.logs(folder.path, "shop/polite", follow=True)
+    follower = command_log.logs(folder.path, "shop/polite", follow=True)
     assert next(follower) == b"up\n"
-    until(lambda: b"up" in b"".join(runtime_access.logs(folder.path, "shop/deaf")))
+    until(lambda: b"up" in b"".join(command_log.logs(folder.path, "shop/deaf")))
     begun = time.monotonic()
     folder.stop("shop/polite", "shop/deaf", grace=0.5)
     assert 0.4 < time.monotonic() - begun < 3
@@ -333,11 +333,11 @@ def test_logs_follow_until_the_end(folder: Folder) -> None:
     folder.sandbox()
     folder.shell("echo one; sleep 1; echo two")
     begun = time.monotonic()
-    assert b"".join(runtime_access.logs(folder.path, "shop/web1")) in {b"one\n", b""}
+    assert b"".join(command_log.logs(folder.path, "shop/web1")) in {b"one\n", b""}
     assert time.monotonic() - begun < 0.8
     assert folder.output() == "one\ntwo\n"
     with pytest.raises(NetapplyError, match="no command"):
-        runtime_access.logs(folder.path, "shop/none")
+        command_log.logs(folder.path, "shop/none")
 
 
 def test_a_secret_is_in_no_readable_file_and_in_no_argument(folder: Folder) -> None:

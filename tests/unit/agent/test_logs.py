@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.agent.logs import KEPT, LONGEST, shorten
-from reconciler.kernel import runtime_access
+from reconciler.kernel import command_log
 
 LINE = b"a line of sixty-four bytes, of which the last ends it, %07d\n"
 
@@ -25,7 +25,7 @@ def lines(size: int) -> bytes:
 
 
 def read(log: Path) -> bytes:
-    return b"".join(runtime_access.logs(log.parents[3], "shop/web"))
+    return b"".join(command_log.logs(log.parents[3], "shop/web"))
 
 
 def taken(log: Path) -> int:
@@ -54,7 +54,7 @@ def test_of_a_long_one_the_last_lines_stay(log: Path) -> None:
 def test_who_writes_and_who_reads_it_go_on(log: Path) -> None:
     begin = lines(LONGEST // 2)
     log.write_bytes(begin)
-    reader = runtime_access.logs(log.parents[3], "shop/web")
+    reader = command_log.logs(log.parents[3], "shop/web")
     first = next(reader)
     assert begin.startswith(first)
     with log.open("ab") as writer:
@@ -92,3 +92,27 @@ def test_what_a_command_makes_of_its_log_harms_nobody(log: Path, tmp_path: Path)
     log.unlink()
     shorten(str(log))
     assert taken(other) > LONGEST
+
+
+def last(log: Path, count: int) -> bytes:
+    return b"".join(command_log.logs(log.parents[3], "shop/web", tail=count))
+
+
+@pytest.mark.parametrize(
+    "whole", [b"", b"\n", b"\n\n", b"a", b"a\n", b"a\nb", b"a\nb\n", b"\na\n\nb\n", b"x" * 70_000 + b"\n"]
+)
+def test_the_last_lines_of_a_short_log(log: Path, whole: bytes) -> None:
+    log.write_bytes(whole)
+    for count in range(5):
+        assert last(log, count) == b"".join(whole.splitlines(keepends=True)[-count:] if count else []), count
+
+
+def test_the_last_lines_of_a_long_log_and_of_a_shortened_one(log: Path) -> None:
+    whole = lines(LONGEST + 1)
+    log.write_bytes(whole)
+    every = whole.splitlines(keepends=True)
+    for count in (1, 1023, 1024, 1025, 5000):
+        assert last(log, count) == b"".join(every[-count:])
+    shorten(str(log))
+    assert last(log, 5000) == b"".join(every[-5000:])
+    assert last(log, len(every)) == read(log)
