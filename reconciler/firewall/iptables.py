@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from reconciler.errors import NetapplyError, Problem
 from reconciler.firewall.allow import AllowPolicy
-from reconciler.firewall.iptables_layout import CHAINS, TABLES, Layout, Supported, jump_to, layout, places, rules_of
+from reconciler.firewall.iptables_chains import CHAINS, TABLES, jump_to, places
+from reconciler.firewall.iptables_layout import Layout, Supported, layout, rules_of
 from reconciler.firewall.iptables_parse import mark_of, parse
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, Tables
 from reconciler.firewall.pair import Pair, base_of

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from reconciler.errors import NetapplyError
-from reconciler.firewall.iptables_layout import (
+from reconciler.firewall.iptables_chains import (
     CHAINS,
     FORWARD,
     INPUT,
@@ -25,13 +25,10 @@ from reconciler.firewall.iptables_layout import (
     SOURCES,
     SPOOFED,
     WILDCARDS,
-    Layout,
-    Supported,
     is_label,
     jump_to,
-    layout,
-    rules_of,
 )
+from reconciler.firewall.iptables_layout import Layout, Supported, layout, rules_of
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, Tables
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import MARK, FirewallBase, NetworkPolicy, PublishedPort

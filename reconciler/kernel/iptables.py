@@ -14,7 +14,8 @@ from typing import Any, Final, Self
 
 from reconciler.errors import NetapplyError
 from reconciler.firewall.iptables import TableEdit, edits
-from reconciler.firewall.iptables_layout import TABLES, Supported
+from reconciler.firewall.iptables_chains import TABLES
+from reconciler.firewall.iptables_layout import Supported
 from reconciler.firewall.iptables_parse import parse
 from reconciler.firewall.iptables_rules import Place, Table, table_of
 from reconciler.firewall.pair import Pair

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from reconciler.firewall.iptables import Edit, TableEdit, edits
-from reconciler.firewall.iptables_layout import CHAINS, jump_to, layout, places
+from reconciler.firewall.iptables_chains import CHAINS, jump_to, places
+from reconciler.firewall.iptables_layout import layout
 from reconciler.firewall.iptables_rules import PREFIX, Jump, Place, Rule, Table
 from reconciler.firewall.opening import Opening
 from reconciler.firewall.pair import Pair

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from reconciler.errors import NetapplyError, Source
 from reconciler.firewall.iptables import TableEdit, edits, unsupported
-from reconciler.firewall.iptables_layout import CHAINS, JUDGE, PORTS, jump_to, layout, rules_of
+from reconciler.firewall.iptables_chains import CHAINS, JUDGE, PORTS, jump_to
+from reconciler.firewall.iptables_layout import layout, rules_of
 from reconciler.firewall.iptables_parse import parse
 from reconciler.firewall.iptables_rules import Jump, Place, Rule, Table, rule_of
 from reconciler.firewall.legacy_listing import legacy_rules
