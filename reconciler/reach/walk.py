@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NoReturn
 
@@ -12,12 +11,11 @@ from reconciler.reach.packet import Packet
 from reconciler.reach.routing import DeadEnd, Way
 from reconciler.reach.rules import Rules
 from reconciler.reach.ruling import Passage, Ruling, Track
+from reconciler.reach.tracking import Arrived, Tracking
 from reconciler.reach.verdict import Hop, Verdict
 from reconciler.reach.world import FORWARDING, HOST, OUTSIDE, Segment, World
 
 _IPV6: Final = 6
-_OTHER_PORT: Final = -1
-"""Some port that nobody asked."""
 _LONGEST: Final = 16
 """Whatever passes more namespaces than this goes in a circle."""
 GONE: Final = "its network namespace is gone; netapply up makes it again"
@@ -28,23 +26,6 @@ class Outsider(NamedTuple):
 
     address: str
     segment: Segment
-
-
-class _Connection(NamedTuple):
-    """An entry of connection tracking: the question as it came, and the answer as it will come."""
-
-    question: Packet
-    answer: Packet
-    translated: bool
-
-
-class _Arrived(NamedTuple):
-    """A packet after connection tracking and translation of its destination; ``came`` is how it was before."""
-
-    came: Packet
-    packet: Packet
-    track: Track
-    translated: bool
 
 
 class _StoppedError(Exception):
@@ -59,7 +40,7 @@ class Walk:
     rules: Rules
     outsider: Outsider | None = None
     _hops: list[Hop] = field(default_factory=list)
-    _connections: dict[str, list[_Connection]] = field(default_factory=lambda: defaultdict(list))
+    _tracking: Tracking = field(default_factory=Tracking)
     _answering: bool = False
     _passed: list[tuple[str, Passage]] = field(default_factory=list)
     """Who sent the question on for others, and what its filter was asked."""
@@ -138,29 +119,19 @@ class Walk:
         self._note(OUTSIDE, f"a machine with the address {packet.source} on the {self.world.segment_label(segment)}")
         return found.place, found.interface
 
-    def _arrive(self, place: str, packet: Packet, came_by: str) -> _Arrived:
+    def _arrive(self, place: str, packet: Packet, came_by: str) -> Arrived:
         """Connection tracking, then the translation of the destination."""
         if came_by and packet.destination.startswith("127."):
             self._stop(place, "loopback addresses are not reached from elsewhere")
-        known = self._known(place, packet)
+        known = self._tracking.known(place, packet, answering=self._answering)
         if known:
             return known
         if place != HOST or not self.rules.base or not self.world.owns(HOST, packet.destination):
-            return _Arrived(packet, packet, Track.NEW, translated=False)
+            return Arrived(packet, packet, Track.NEW, translated=False)
         return self._translate(packet, came_by)
 
-    def _known(self, place: str, packet: Packet) -> _Arrived | None:
-        """The packet as connection tracking knows it there; None: it begins a connection."""
-        for known in self._connections[place]:
-            if packet == known.answer:
-                return _Arrived(packet, known.question.answer(), Track.REPLY, known.translated)
-        if self._answering and packet.protocol != "udp":
-            # The second packet of a handshake begins none.
-            return _Arrived(packet, packet, Track.INVALID, translated=False)
-        return None
-
-    def _translate(self, packet: Packet, came_by: str) -> _Arrived:
-        straight = _Arrived(packet, packet, Track.NEW, translated=False)
+    def _translate(self, packet: Packet, came_by: str) -> Arrived:
+        straight = Arrived(packet, packet, Track.NEW, translated=False)
         if packet.destination == "::1":
             return straight
         if came_by:
@@ -175,7 +146,7 @@ class Walk:
         self._note(HOST, f"{target.describe()} (translated to {led})", target.source)
         return straight._replace(packet=led, translated=True)
 
-    def _enter(self, place: str, came_by: str, arrived: _Arrived) -> None:
+    def _enter(self, place: str, came_by: str, arrived: Arrived) -> None:
         packet = arrived.packet
         ruling = Ruling(passes=True)
         if place == HOST:
@@ -187,7 +158,7 @@ class Walk:
             ruling = Ruling(passes=False, what="lo is down", source=sandbox.source)
         if not ruling.passes:
             self._stop(place, ruling.what, ruling.source)
-        self._connections[place].append(_Connection(arrived.came, packet.answer(), arrived.translated))
+        self._tracking.note(place, arrived.came, packet, translated=arrived.translated)
         via = ruling.what if came_by else "stays within its network namespace, over lo"
         way = f"{via}; " if via else ""
         self._note(place, f"{way}{packet} arrives as from {packet.source}; whether a program listens is not looked at")
@@ -226,7 +197,7 @@ class Walk:
             return Ruling(passes=False, what="drop, it belongs to no connection that it knows", source=router.source)
         return Ruling(passes=True)
 
-    def _leave(self, place: str, passage: Passage, way: Way, arrived: _Arrived) -> Packet:
+    def _leave(self, place: str, passage: Passage, way: Way, arrived: Arrived) -> Packet:
         """Translation of the source; what the answer must look like is remembered."""
         packet = passage.packet
         if arrived.track is not Track.NEW:
@@ -239,15 +210,10 @@ class Walk:
                 self._stop(place, f"has no IPv{packet.family} address on {way.interface.name} to send it with", source)
             if packet.source.startswith("127."):
                 self._check_loopback_source(way)
-            packet = self._free(place, packet._replace(source=address))
+            packet = self._tracking.free(place, packet._replace(source=address))
             self._note(place, f"leaves as {address}: {what}", source)
-        self._connections[place].append(_Connection(arrived.came, packet.answer(), arrived.translated))
+        self._tracking.note(place, arrived.came, packet, translated=arrived.translated)
         return packet
-
-    def _free(self, place: str, packet: Packet) -> Packet:
-        """With another port, where the answer would look like what somebody asked through that place (nf_nat_used_tuple)."""
-        taken = any(known.question == packet.answer() for known in self._connections[place])
-        return packet._replace(source_port=_OTHER_PORT) if taken else packet
 
     def _new_source(self, place: str, passage: Passage) -> tuple[str, str, Source | None] | None:
         if place == HOST:
@@ -288,7 +254,7 @@ class Walk:
         bridge = self.world.bridges.get(segment.name)
         return (bridge is not None and bridge.nf_call) or packet.family in self.world.facts.filtered_bridging
 
-    def _turns(self, arrived: _Arrived, way: Way) -> bool:
+    def _turns(self, arrived: Arrived, way: Way) -> bool:
         """Whether the bridge itself sends on what the host translated on it, and the host never routes it.
 
         So does br_netfilter with what leads back into the same bridge; IPv6 asks nothing about forwarding then, IPv4
@@ -311,18 +277,20 @@ class Walk:
     def _is_caught(self, packet: Packet) -> bool:
         """Whether the host translates what another was to send on to it: then it does not get there any more."""
         leads_on = self.rules.base and self.world.owns(HOST, packet.destination) and self.rules.target(packet)
-        return bool(leads_on) and self._known(HOST, packet) is None
+        return bool(leads_on) and self._tracking.known(HOST, packet, answering=self._answering) is None
 
     def _bridge(self, segment: Segment, packet: Packet) -> Packet:
         """Through the host's rules, without its routes."""
-        arrived = self._known(HOST, packet) or _Arrived(packet, packet, Track.NEW, translated=False)
+        arrived = self._tracking.known(HOST, packet, answering=self._answering) or Arrived(
+            packet, packet, Track.NEW, translated=False
+        )
         passage = Passage(arrived.packet, segment.name, segment.name, arrived.track, arrived.translated)
         ruling = self.rules.forwarded(passage)
         if not ruling.passes:
             self._stop_at(self.world.segment_label(segment), ruling.what, ruling.source)
         self._remember(HOST, passage)
         if arrived.track is Track.NEW:
-            self._connections[HOST].append(_Connection(packet, packet.answer(), translated=False))
+            self._tracking.note(HOST, packet, packet, translated=False)
         return arrived.packet
 
     def _check_rest(self, packet: Packet) -> None:
