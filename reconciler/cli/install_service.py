@@ -83,9 +83,11 @@ def _check_options(settings: Settings, words: list[str]) -> bool:
         raise click.UsageError("a service watches until it is stopped; --once is for timers")
     if given["url"] and Path(given["url"]).is_dir() and not Path(given["url"]).is_absolute():
         raise click.UsageError(f"give the repository's full path: --git={Path(given['url']).absolute()}")
-    if given["url"] and Origin(given["url"]).has_password:
-        hint = "leave it to a credential helper in root's ~/.gitconfig, or use an SSH key"
-        raise NetapplyError.of("--git: anybody could read the password of this URL in the service's unit", hint=hint)
+    if given["url"] and Origin(given["url"]).has_secret:
+        hint = "leave user, token and password to a credential helper in root's ~/.gitconfig, or use an SSH key"
+        raise NetapplyError.of(
+            "--git: anybody could read what stands before the @ of this URL in the service's unit", hint=hint
+        )
     return bool(given["url"])
 
 

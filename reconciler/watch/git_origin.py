@@ -46,9 +46,10 @@ class Origin:
         return path.rpartition("/")[2].lstrip(".")[:_LONGEST] or "repository"
 
     @property
-    def has_password(self) -> bool:
-        """Whether the URL holds one."""
-        return self._parts.password is not None
+    def has_secret(self) -> bool:
+        """Whether the URL holds a password, or a user of HTTP's, for forges take a token in the place of one."""
+        parts = self._parts
+        return parts.password is not None or (parts.scheme in {"http", "https"} and parts.username is not None)
 
     @property
     def _parts(self) -> SplitResult:

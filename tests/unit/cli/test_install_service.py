@@ -54,6 +54,7 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path, *, repository: bool
         (["/srv", "--option=--once"], "for timers"),
         (["--option=--git=."], "full path"),
         (["--option=--git=https://u:secret@example.org/ops.git"], "credential helper"),
+        (["--option=--git=https://secret@example.org/ops.git"], "credential helper"),
         ([], "name a directory"),
         (["/srv", "--remove"], "--remove takes nothing else"),
     ],
@@ -65,6 +66,12 @@ def test_words_that_watch_would_refuse_at_its_start(
     told = capsys.readouterr()
     assert said in told.err
     assert "secret" not in told.err + told.out
+
+
+def test_a_user_of_ssh_is_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    for url in ("ssh://git@example.org/ops.git", "git@example.org:ops.git", "https://example.org/ops.git"):
+        assert main.run(["install-service", "--print", f"--option=--git={url}"]) == 0
+        assert url in capsys.readouterr().out
 
 
 def test_what_is_printed_is_what_would_be_installed(capsys: pytest.CaptureFixture[str]) -> None:
