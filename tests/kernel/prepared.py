@@ -7,6 +7,7 @@ The process is a real one in all else: own arguments, directory, environment, fi
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -26,6 +27,42 @@ REPOSITORY = Path(__file__).parents[2]
 _LARGEST = 1 << 20
 
 
+class Running:
+    """A process that was forked, with what ``subprocess.Popen`` offers of it."""
+
+    def __init__(self, answer: socket.socket) -> None:
+        self._answer = answer
+        self._said = answer.makefile()
+        self.pid = int(self._said.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status, negative for a signal; None: it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status. Raises TimeoutExpired."""
+        if self.returncode is None:
+            ready, _, _ = select.select([self._answer], [], [], timeout)
+            if not ready:
+                raise subprocess.TimeoutExpired([str(self.pid)], timeout)
+            self.returncode = int(self._said.readline())
+            self._said.close()
+            self._answer.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """To it, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """With SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
 class Prepared:
     """The process that the others are forked from. Stands where the caller stood when it was made."""
 
@@ -43,29 +80,41 @@ class Prepared:
         self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], stdin: str, timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """As ``subprocess.run`` with captured output. Raises TimeoutExpired, having killed it."""
-        request = json.dumps({"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)})
         files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
-        answer, theirs = socket.socketpair()
         try:
             os.write(files[0], stdin.encode())
             os.lseek(files[0], 0, os.SEEK_SET)
-            socket.send_fds(self._control, [request.encode()], [*files, theirs.fileno()])
-            theirs.close()
-            with answer.makefile() as said:
-                pid = int(said.readline())
-                ready, _, _ = select.select([answer], [], [], timeout)
-                if not ready:
-                    os.kill(pid, signal.SIGKILL)
-                status = int(said.readline())
-            outputs = [_content(file) for file in files[1:]]
+            running = self.start(arguments, folder, environment, files)
+            try:
+                status = running.wait(timeout)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait(10)
+                raise subprocess.TimeoutExpired(list(arguments), timeout, *map(_content, files[1:])) from None
+            return subprocess.CompletedProcess(["netapply", *arguments], status, *map(_content, files[1:]))
         finally:
-            theirs.close()
-            answer.close()
             for file in files:
                 os.close(file)
-        if not ready:
-            raise subprocess.TimeoutExpired(list(arguments), timeout, outputs[0], outputs[1])
-        return subprocess.CompletedProcess(["netapply", *arguments], status, *outputs)
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        files: Sequence[int],
+        beforehand: str = "",
+    ) -> Running:
+        """As ``subprocess.Popen``, with these three files; ``beforehand`` is Python code that the process runs first."""
+        request = {
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "environment": dict(environment),
+            "beforehand": beforehand,
+        }
+        answer, theirs = socket.socketpair()
+        socket.send_fds(self._control, [json.dumps(request).encode()], [*files, theirs.fileno()])
+        theirs.close()
+        return Running(answer)
 
     def close(self) -> None:
         """End it."""
@@ -146,6 +195,7 @@ def _run(request: dict[str, object], files: list[int]) -> NoReturn:
         assert isinstance(arguments, list)
         from reconciler.cli.main import run  # noqa: PLC0415  # as above
 
+        exec(str(request["beforehand"]), {})  # noqa: S102  # a test's own words
         code = run([str(each) for each in arguments])
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.kernel import prepared
 from tests.kernel.lab import Host
 
 PATIENCE = 60.0
@@ -43,15 +44,11 @@ class Watcher:
         self.folder = host.folder / directory
         self.folder.mkdir(exist_ok=True)
         self.log_path = host.folder / f"watch-{time.monotonic_ns()}.log"
-        with self.log_path.open("w") as log:
-            self.process = subprocess.Popen(
-                _command(host, beforehand, "--log-format", "json", "-v", "watch", directory, *options),
-                cwd=host.folder,
-                env=host.environment() | (environment or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        words = ["-n", host.name, "--log-format", "json", "-v", "watch", directory, *options]
+        given = host.environment() | (environment or {})
+        with self.log_path.open("w") as log, Path(os.devnull).open() as nothing:
+            files = [nothing.fileno(), log.fileno(), log.fileno()]
+            self.process = prepared.process().start(words, host.folder, given, files, beforehand)
         host.lab.at_end(self._end)
 
     def wait_ready(self) -> Watcher:
@@ -101,14 +98,6 @@ class Watcher:
     def _end(self) -> None:
         self.process.kill()
         self.process.wait(10)
-
-
-def _command(host: Host, beforehand: str, *arguments: str) -> list[str]:
-    command = host.command(*arguments)
-    if not beforehand:
-        return command
-    code = f"import sys\n{beforehand}\nfrom reconciler.cli.main import run\nsys.exit(run(sys.argv[1:]))"
-    return [command[0], "-c", code, *command[3:]]
 
 
 def pins(host: Host) -> set[str]:
