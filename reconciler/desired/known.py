@@ -148,16 +148,20 @@ class Known:
         found = self.addresses.get((network, bridge.interface), []) if bridge else []
         return [parse_interface(address) for address in found]
 
-    def subnets_held(self, network: str) -> list[Subnet]:
+    def subnets_bridged(self, network: str) -> list[Subnet]:
         """The subnets of ``stack/key``: as its policy has them, then as addresses on its bridge, which others add, say."""
         policy = self.policies.get(network)
         named = [parse_subnet(subnet) for subnet in policy.subnets] if policy else []
+        return [*named, *(subnet for _, subnet in self.subnets_of(network))]
+
+    def subnets_held(self, network: str) -> list[Subnet]:
+        """The same, and for a network on a parent those of its members' addresses."""
         inside = (
             parse_interface(address)[1]
             for link in self.sub_interfaces.get(network, ())
             for address in self.addresses.get((link.container, link.interface), ())
         )
-        return [*named, *(subnet for _, subnet in self.subnets_of(network)), *dict.fromkeys(inside)]
+        return [*self.subnets_bridged(network), *dict.fromkeys(inside)]
 
     def gateways_seen(self, network: str) -> list[int]:
         """Where the default routes of members of ``stack/key`` lead, as numbers; only of a network on a parent."""

@@ -40,7 +40,7 @@ class SubnetChooser:
     def claim(self, subnet: Subnet, identity: str, network: Network, source: Source | None) -> None:
         """Take a given subnet for ``stack/key``; who has it already is named in the problem."""
         # One on a parent is the host's own subnet there, by design.
-        new = network.driver not in SUB_INTERFACE_KINDS and subnet not in self._known.subnets_held(identity)
+        new = network.driver not in SUB_INTERFACE_KINDS and subnet not in self._known.subnets_bridged(identity)
         overlapped = self._overlapped(subnet, new=new)
         if overlapped:
             taken, holder = overlapped
@@ -55,7 +55,8 @@ class SubnetChooser:
 
         Of the free ones, ``preferred`` before others. None, and a problem, where all are taken.
         """
-        held = [subnet for subnet in self._known.subnets_held(identity) if subnet.family == family]
+        # What it had on a parent is the LAN's, and no bridge's.
+        held = [subnet for subnet in self._known.subnets_bridged(identity) if subnet.family == family]
         kept = (subnet for subnet in held if _room(subnet, members) and not self._overlapped(subnet, new=False))
         candidates = chain(preferred, _candidates(family, identity, members))
         free = (subnet for subnet in candidates if not self._overlapped(subnet, new=True))

@@ -136,10 +136,12 @@ def _wanted_by(after: Resource) -> str:
 def with_implied(changes: list[Change]) -> tuple[Change, ...]:
     """Mark the deletes that happen by themselves because what the object needs is deleted too."""
     gone = {change.key for change in changes if isinstance(change, Delete) and not _stays(change.before)}
+    again = {change.key for change in changes if isinstance(change, Create) and change.key.kind is Kind.LINK}
     marked: list[Change] = []
     for change in changes:
         if isinstance(change, Delete) and change.before.key.kind in _GOES_BY_ITSELF and not _lingers(change.before):
-            implied = any(need in gone for need in change.before.needs())
+            # A namespace goes some time after its name, and until then its link's end on the host holds that name.
+            implied = change.key not in again and any(need in gone for need in change.before.needs())
             marked.append(
                 Delete(change.before, change.reason, change.disruption, implied=implied) if implied else change
             )

@@ -51,6 +51,24 @@ def namespaces(host: Host) -> Iterator[Namespaces]:
         made.delete(path.name)
 
 
+@pytest.mark.parametrize("firewall", ["nftables", "iptables"])
+def test_a_running_container_goes_into_a_namespace_of_others_and_back(
+    host: Host, outside: Machine, namespaces: Namespaces, firewall: str
+) -> None:
+    own = LAB.replace("    attach: {netns: blue}\n", "")
+    blue = namespaces.add()
+    for text, place in ((own, ""), (LAB, "blue"), (own, "")):
+        host.write("lab.yaml", text)
+        host.netapply("--firewall", firewall, "up", "lab.yaml")
+        assert host.plan("lab.yaml") == []
+        assert ("eth0" in blue.run(["ip", "-br", "link"]).stdout) == bool(place)
+        server = (blue if place else host.container("theirs")).serve(80, name=place or "own")
+        answer = outside.ask(host.ipv4, 8080)
+        assert answer is not None
+        assert answer.name == (place or "own")
+        server.close()
+
+
 def test_wired_reached_and_left_as_it_was(host: Host, outside: Machine, namespaces: Namespaces) -> None:
     blue = namespaces.add()
     blue.run(["ip", "link", "set", "lo", "up"])

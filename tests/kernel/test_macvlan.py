@@ -85,6 +85,19 @@ def seen_as(asker: Machine, address: str, port: int = 80, *, timeout: float = 3.
     return answer.peer_address if answer else ""
 
 
+def test_a_bridge_in_its_place_takes_a_subnet_of_its_own(host: Host, outside: Machine) -> None:
+    """And so it does where the manifest gives it none: the LAN's would be cut off by it."""
+    up(host, stack(containers="web"))
+    bridged = "name: home\nnetworks: {lan: {enable_ipv6: true}}\ncontainers: {web: {networks: [lan]}}\n"
+    up(host, bridged)
+    routes = host.run(["ip", "route", "show", "192.0.2.0/24"]).stdout.splitlines()
+    assert ["dev eth0" in line for line in routes] == [True]
+    assert host.container("web").ping(outside.ipv4)
+    given = bridged.replace("enable_ipv6: true", "ipam: {config: [{subnet: 192.0.2.0/24}]}")
+    up(host, stack(containers="web"))
+    assert "overlaps 192.0.2.0/24, a route or address of the host" in refusal(host, given)
+
+
 @pytest.fixture
 def router(outside: Machine) -> Machine:
     """The LAN's router: a machine of the LAN with an address that is not the LAN's."""
