@@ -7,23 +7,11 @@ from functools import lru_cache
 
 from reconciler.firewall.policy import PublishedPort
 from reconciler.plan.change import Change, Create, Delete, Disruption, Update
+from reconciler.plan.disruption import of_creation, of_removal, of_update
 from reconciler.resources.namespace import Namespace
 from reconciler.resources.source_route import SourceRoute
 from reconciler.resources.sub_interface import SubInterface
 from reconciler.state import HOST_OWNER, Key, Kind, Resource, State
-
-_IN_PLACE = {
-    ("mac",): Disruption.FLAP,
-    ("bridge",): Disruption.FLAP,
-    ("up",): Disruption.NONE,
-}
-_REMOVAL = {
-    Kind.NAMESPACE: Disruption.RECREATE,
-    Kind.PROCESS: Disruption.RECREATE,
-    Kind.LINK: Disruption.FLAP,
-    Kind.ADDRESS: Disruption.RESET,
-    Kind.PORT: Disruption.RESET,
-}
 
 
 def diff(observed: State, desired: State) -> tuple[Change, ...]:
@@ -33,7 +21,7 @@ def diff(observed: State, desired: State) -> tuple[Change, ...]:
     for key in sorted({*observed.keys(), *desired.keys()}):
         before, after = observed.get(key), desired.get(key)
         if before is None and after is not None:
-            changes.append(Create(after, _wanted_by(after)))
+            changes.append(Create(after, _wanted_by(after), of_creation(after, observed)))
         elif before is not None and after is None:
             changes.append(_removal(before, "no longer wanted"))
         elif before is not None and after is not None:
@@ -104,29 +92,19 @@ def _replaced(observed: State, desired: State) -> dict[Key, str]:
 def _both(before: Resource, after: Resource, reason: str | None) -> tuple[Change, ...]:
     """Nothing, an update, or with a ``reason`` to replace the object both its end and its new beginning."""
     if reason:
-        disruption = _REMOVAL.get(before.key.kind, Disruption.NONE)
-        return (Delete(before, reason, disruption), Create(after, reason, disruption))
+        disruption = of_removal(before)
+        # What a route led is disturbed by its end already.
+        anew = Disruption.NONE if before.key.kind is Kind.ROUTE else disruption
+        return (Delete(before, reason, disruption), Create(after, reason, anew))
     if before is after or before == after:
         return ()
     names = changed_fields(before, after)
-    disruption = max((_in_place(after.key.kind, name) for name in names), key=list(Disruption).index)
+    disruption = of_update(before, after, names)
     return (Update(before, after, f"{', '.join(names)} differ{'s' if len(names) == 1 else ''}", disruption),)
 
 
-def _in_place(kind: Kind, name: str) -> Disruption:
-    if kind is Kind.PORT:
-        # Who may no longer come is cut, as asked for; nobody else is.
-        return Disruption.NONE if name == "sources" else Disruption.RESET
-    if kind is Kind.ROUTE:
-        # What goes another way bears another address there, or passes another translation.
-        return Disruption.NONE if name == "protocol" else Disruption.RESET
-    if kind is Kind.LINK:
-        return _IN_PLACE.get((name,), Disruption.NONE)
-    return Disruption.NONE
-
-
 def _removal(before: Resource, reason: str) -> Delete:
-    return Delete(before, reason, _REMOVAL.get(before.key.kind, Disruption.NONE))
+    return Delete(before, reason, of_removal(before))
 
 
 def _wanted_by(after: Resource) -> str:

@@ -24,7 +24,9 @@ class Difference(NamedTuple):
 def differences(change: Update) -> tuple[str, ...]:
     """``host_port: 8080 -> 8081``; of a file the lines that changed."""
     if isinstance(change.after, ContainerFile) and isinstance(change.before, ContainerFile):
-        return change.after.changed_lines(change.before) or ("not shown by ip netns exec",)
+        if change.after.text == change.before.text:
+            return ("not shown by ip netns exec",)
+        return change.after.changed_lines(change.before) or ("in another order",)
     return tuple(
         f"{each.name} changed" if each.name in _HIDDEN else f"{each.name}: {each.before} -> {each.after}"
         for each in changed(change)
