@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.desired.known import Known
 from reconciler.desired.listeners import listening_on_host
+from reconciler.desired.members import Member
 from reconciler.desired.ports import Wish, exits_of, faults_of_exits, publish
 from reconciler.desired.wired import Wired
 from reconciler.errors import Problem
+from reconciler.manifest.model import PortMapping
 from reconciler.resources.agent import HELD_PROTOCOLS, HeldPorts
 from reconciler.state import Resource
 
@@ -39,5 +41,11 @@ def _wishes(wired: Wired, problems: list[Problem]) -> Iterable[Wish]:
         elif sound and wired.own and container.network_mode != "none":
             message = f"container {container.name} publishes port {mapping.target}/{mapping.protocol}, "
             message += "but has no network that leads outside in that address family"
-            hint = "join a network that is not internal, or remove the port"
-            problems.append(Problem(message, mapping.source, hint))
+            problems.append(Problem(message, mapping.source, _way_out(mapping, members)))
+
+
+def _way_out(mapping: PortMapping, members: list[Member]) -> str:
+    if mapping.host_address and any(not member.network.internal for member in members):
+        family = 6 if ":" in mapping.host_address else 4
+        return f"give its network enable_ipv{family}: true, or publish it at an address of the other family"
+    return "join a network that is not internal, or remove the port"
