@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from reconciler.manifest.nodes import RESET, Mapping, Scalar, scalars, source_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from reconciler.errors import Source
     from reconciler.manifest.faults import Faults
 
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -16,6 +19,9 @@ _IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
 """What the kernel takes in no string, and what no file can hold."""
 _PROGRAMS_OWN = frozenset({"command", "entrypoint", "environment"})
 """Keys whose values go to a program as they are: a terminal's escape sequence is nothing strange there."""
+
+FROM_VARIABLE = "it comes from a variable; set that anew"
+"""What to do about a character that the manifest itself does not hold."""
 
 
 def has_forbidden(text: str) -> bool:
@@ -39,12 +45,16 @@ def impossible(scalar: Scalar) -> str:
     return _message(found.group())
 
 
-def refuse_controls(root: Mapping, faults: Faults) -> None:
-    """Note control characters in values, except in what goes to a program as it is; keys have to be known ones."""
+def refuse_controls(root: Mapping, from_variables: Collection[Source], faults: Faults) -> None:
+    """Note control characters in values, except in what goes to a program as it is; keys have to be known ones.
+
+    ``from_variables`` are the places of values where variables have brought them in.
+    """
     for scalar in scalars(root, _PROGRAMS_OWN.__contains__):
         found = FORBIDDEN.search(scalar.text)
         if found:
-            faults.add(_message(found.group()), source_of(scalar), "remove it")
+            source = source_of(scalar)
+            faults.add(_message(found.group()), source, FROM_VARIABLE if source in from_variables else "remove it")
             scalar.text = FORBIDDEN.sub("\ufffd", scalar.text)
             scalar.value = scalar.text
             scalar.tag = RESET

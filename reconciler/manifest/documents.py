@@ -186,7 +186,7 @@ class Documents:
         if document is None:
             return None
         faults.errors += document.problems
-        has_controls = interpolate(document.templates, self._environment, faults) or document.has_controls
+        from_variables = interpolate(document.templates, self._environment, faults)
         root = document.root
         if root is None or is_null(root):
             faults.add("the manifest is empty", Source(path, 1, 1), "the smallest one: containers: {web: {}}")
@@ -200,8 +200,8 @@ class Documents:
             faults.add("!reset removes the whole manifest", source_of(root), "write it on what is to be removed")
             return None
         normalise(root, faults, self._run.unused)
-        if has_controls:
-            refuse_controls(root, faults)
+        if from_variables or document.has_controls:
+            refuse_controls(root, from_variables, faults)
         _anchor_paths(root, self._directory if asked_by is None else dirname(path) or ".")
         return root
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.characters import has_forbidden, impossible
+from reconciler.manifest.characters import FROM_VARIABLE, has_forbidden, impossible
 from reconciler.manifest.faults import Faults, FormError
 from reconciler.manifest.nodes import RESET, Scalar, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from reconciler.errors import Source
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _BRACED = re.compile(r"([_a-zA-Z][_a-zA-Z0-9]*)(?:(:?[-?+])(.*))?", re.DOTALL)
@@ -91,31 +93,33 @@ class Interpolation:
         raise FormError(message, f"set {name} in the environment")
 
 
-def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], faults: Faults) -> bool:
+def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], faults: Faults) -> set[Source]:
     """Replace the variables of these scalars, in place; the results are text, never numbers.
 
-    True: control characters have come in, of which those are noted that no value can hold.
+    Returned are the places where control characters have come in, of which those are noted that no value can hold.
     """
     warned: set[str] = set()
-    has_controls = False
+    controls: set[Source] = set()
     for scalar in templates:
         work = Interpolation(environment)
+        template = scalar.text
         try:
-            scalar.text = work.substitute(scalar.text)
+            scalar.text = work.substitute(template)
         except FormError as error:
             faults.add_form(error, source_of(scalar))
             scalar.tag = RESET  # one fault is enough: nothing further is asked of this value
             continue
         scalar.value = scalar.text
         if has_forbidden(scalar.text):
-            has_controls = True
+            if not has_forbidden(template):
+                controls.add(source_of(scalar))
             if message := impossible(scalar):
-                faults.add(message, source_of(scalar), "it comes from a variable; set that anew")
+                faults.add(message, source_of(scalar), FROM_VARIABLE)
         for name in work.unset:
             if name not in warned:
                 warned.add(name)
                 faults.warn(f"variable {name} is not set; empty text stands for it", source_of(scalar))
-    return has_controls
+    return controls
 
 
 def _closing(text: str, opening: int) -> int:
@@ -129,4 +133,6 @@ def _closing(text: str, opening: int) -> int:
             if level == 0:
                 return index
     message = "'${' without a closing '}'"
-    raise FormError(message, _ESCAPE_HINT)
+    whole = _NAME.fullmatch(text, opening + 1)
+    closed = f"write ${{{whole.group()}}}" if whole else "close the brace"
+    raise FormError(message, f"{closed}, or {_ESCAPE_HINT}")

@@ -32,6 +32,19 @@ def test_what_no_value_can_hold_has_its_place(faults_of: FaultsOf, text: str, pl
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("'$ESCAPE'", "it comes from a variable; set that anew"),
+        ("'$BAD'", "it comes from a variable; set that anew"),
+        ('"\\e$FINE"', "remove it"),
+    ],
+)
+def test_the_origin_of_a_character_is_named(faults_of: FaultsOf, text: str, hint: str) -> None:
+    (fault,) = faults_of(f"containers: {{a: {{rootfs: {text}}}}}", BAD="\0", ESCAPE="\x1b", FINE="x")
+    assert fault.hint == hint
+
+
 def test_a_variable_that_is_no_text_is_not_passed_on(faults_of: FaultsOf) -> None:
     (fault,) = faults_of("containers: {a: {environment: [BAD]}}", BAD="\udc80")
     assert fault.message == "the value of variable BAD is no UTF-8 text"
