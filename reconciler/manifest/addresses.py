@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from ipaddress import (
     AddressValueError,
     IPv4Address,
@@ -12,8 +13,12 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from typing import TYPE_CHECKING
 
 from reconciler.manifest.faults import FormError, typographic_hint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Address = IPv4Address | IPv6Address
 Subnet = IPv4Network | IPv6Network
@@ -73,12 +78,17 @@ def parse_subnet(text: str) -> Subnet:
     base, slash, length = text.partition("/")
     try:
         if not slash or not length.isdecimal():
+            if span := _subnet_of_span(text):
+                message = f"'{text}' is a range of addresses, not a subnet"
+                raise FormError(message, f"the smallest subnet that holds it is {span}")
             message = f"'{text}' has no prefix length"
             raise FormError(message, _from_netmask(text) or _with_length(base))
         subnet = ip_network(text, strict=False)
     except (AddressValueError, ValueError):
         message = f"'{text}' is not a subnet"
-        raise FormError(message, typographic_hint(text) or "write it as 172.28.0.0/16") from None
+        raise FormError(
+            message, typographic_hint(text) or "write it as ADDRESS/LENGTH, such as 172.28.0.0/16"
+        ) from None
     if ip_address(base) != subnet.network_address:
         message = f"'{text}' has host bits set"
         raise FormError(message, f"the subnet is {subnet}")
@@ -157,6 +167,39 @@ def why_no_subnet(subnet: Subnet) -> str:
     return ""
 
 
+def subnet_around(texts: Iterable[str | None]) -> str:
+    """An example of a subnet that holds these addresses and subnets, but for those that are of another family."""
+    parts: list[Subnet] = []
+    for text in filter(None, texts):
+        with suppress(ValueError):
+            parts.append(ip_network(text, strict=False))
+    if not parts:
+        return "172.28.0.0/16"
+    longest = 24 if parts[0].version == 4 else 64  # noqa: PLR2004  # the family
+    return str(_around([each for each in parts if each.version == parts[0].version], longest))
+
+
+def _around(parts: Sequence[Subnet], longest: int) -> Subnet:
+    """The smallest subnet that holds all ``parts``, of one family, with a prefix of ``longest`` bits at most."""
+    first = min(int(part.network_address) for part in parts)
+    last = max(int(part.broadcast_address) for part in parts)
+    length = min(longest, parts[0].max_prefixlen - (first ^ last).bit_length())
+    return type(parts[0])((first, length), strict=False)
+
+
+def _subnet_of_span(text: str) -> Subnet | None:
+    """The subnet that was meant by ``FIRST-LAST``, the last one also by its last number alone; None for other texts."""
+    first_text, _, last_text = (part.strip() for part in text.partition("-"))
+    if last_text.isdecimal():
+        last_text = f"{first_text.rpartition('.')[0]}.{last_text}"
+    try:
+        first, last = ip_network(first_text), ip_network(last_text)
+    except ValueError:
+        return None
+    is_span = first.version == last.version and int(first.network_address) <= int(last.network_address)
+    return _around([first, last], first.max_prefixlen) if is_span else None
+
+
 def _instead_of_address(text: str) -> str:
     """What is meant by a text that is no address."""
     if text == "localhost":
@@ -195,5 +238,5 @@ def _with_length(base: str) -> str:
     try:
         address = ip_address(base)
     except ValueError:
-        return "write it as 172.28.0.0/16"
+        return "write it as ADDRESS/LENGTH, such as 172.28.0.0/16"
     return f"write {base}/{24 if address.version == 4 else 64}, or the length you mean"  # noqa: PLR2004  # the family

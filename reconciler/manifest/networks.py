@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet, why_no_subnet
+from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet, subnet_around, why_no_subnet
 from reconciler.manifest.allowances import convert_allow
 from reconciler.manifest.faults import FormError, suggestion
 from reconciler.manifest.masquerade import check_masquerade_ports, convert_masquerade_ports
@@ -33,7 +33,7 @@ def convert_network(key: str, part: NetworkPart, context: Context) -> Network:
         return Network(key, external, external=True, source=source)
     if part.name:
         context.check_name("network", part.name, context.at("networks", key, "name"))
-        if part.name == "bridge" or part.name in vocabulary.HOST_NETWORKS:
+        if part.name in vocabulary.DOCKER_NETWORKS:
             message = f"network name {part.name} is the host's own"
             context.faults.add(message, context.at("networks", key, "name"), "give it another name")
     driver = _driver(key, part, context)
@@ -117,7 +117,8 @@ def _pools(key: str, part: NetworkPart, context: Context) -> tuple[Pool, ...]:
 def _pool(part: PoolPart, context: Context, path: tuple[str | int, ...]) -> Pool | None:
     if not part.subnet:
         if part.model_fields_set - {"subnet"}:
-            context.faults.add("a pool without its subnet", context.at(*path), "add subnet: 172.28.0.0/16")
+            within = subnet_around([part.gateway, part.ip_range, *(part.aux_addresses or {}).values()])
+            context.faults.add("a pool without its subnet", context.at(*path), f"add subnet: {within}")
         return None
     subnet = context.take(parse_subnet, part.subnet, *path, "subnet")
     if subnet is None:

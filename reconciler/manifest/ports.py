@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from reconciler.manifest.addresses import parse_address
 from reconciler.manifest.faults import FormError, typographic_hint
+from reconciler.manifest.hints import one_by_one
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 HIGHEST_PORT = 65535
@@ -36,6 +37,16 @@ def parse_short(text: str) -> list[Published]:
     Raises:
         FormError: the text is no such form.
     """
+    try:
+        return _parse_short(text)
+    except FormError:
+        if several := one_by_one(text, _parse_short):
+            message = f"'{text}' is more than one mapping"
+            raise FormError(message, f"write each as an item of its own: [{several}]") from None
+        raise
+
+
+def _parse_short(text: str) -> list[Published]:
     address_text, parts = _split(text)
     target_text, _, protocol_text = parts[-1].partition("/")
     host_address = _host_address(address_text, text)
@@ -43,7 +54,11 @@ def parse_short(text: str) -> list[Published]:
         message = f"'{text}' names no port of the container"
         raise FormError(message, _FORMS)
     targets = _ports(target_text, text)
-    published = _ports(parts[-2], text, lowest=0) if len(parts) > 1 and parts[-2] else None
+    try:
+        published = _ports(parts[-2], text, lowest=0) if len(parts) > 1 and parts[-2] else None
+    except FormError:
+        _refuse_address_alone(parts[-2] if not address_text else "", parts[-1], text)
+        raise
     return _pair(targets, published, host_address, parse_protocol(protocol_text), text)
 
 
@@ -178,10 +193,7 @@ def _split(text: str) -> tuple[str, list[str]]:
         address, _, rest = text.partition("]")
         parts = rest.removeprefix(":").split(":")
         if rest.startswith(":") and len(parts) == 1:
-            message = f"'{text}' names an address, but no port of the host"
-            raise FormError(
-                message, f"write {address}]:{rest}, which takes any free one, or name one between the colons"
-            )
+            _refuse_address_alone(f"{address}]", parts[0], text)
         if rest.startswith(":") and len(parts) == 2:  # noqa: PLR2004  # the host's and the container's
             return f"{address}]", parts
         if rest and not rest.startswith(":"):
@@ -191,12 +203,26 @@ def _split(text: str) -> tuple[str, list[str]]:
     return ":".join(parts[:-2]), parts[-2:]
 
 
+def _refuse_address_alone(address_text: str, port_text: str, text: str) -> None:
+    """Raises FormError where nothing but an address stands before the container's port."""
+    try:
+        address = parse_address("127.0.0.1" if address_text == "localhost" else address_text)
+        first, last = _ports(port_text.partition("/")[0], text)
+    except FormError:
+        return
+    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004  # the family
+    ports = str(first) if first == last else f"{first}-{last}"
+    message = f"'{text}' names an address, but no port of the host"
+    raise FormError(message, f"write {host}:{ports}:{port_text}, or {host}::{port_text}, which takes any free port")
+
+
 def _host_address(host_text: str, text: str) -> str | None:
     if not host_text:
         return None
     try:
         return str(parse_address(host_text))
     except FormError as error:
+        _refuse_address_alone(*text.rpartition(":")[::2], text)
         hint = error.hint
         container = text.rpartition(":")[2]
         if re.fullmatch(r"[0-9]+(-[0-9]+)?", host_text):

@@ -237,6 +237,8 @@ OTHER_DRIVERS: Mapping[str, str] = {
 
 HOST_NETWORKS: Mapping[str, str] = {"host": _MODE % "host", "none": _MODE % "none"}
 """Names that Docker's own networks have, which cannot be joined, and what to write instead."""
+DOCKER_NETWORKS = frozenset({"bridge", *HOST_NETWORKS})
+"""Names that mean Docker's own networks to whoever has not declared one that is called so."""
 
 UNUSED_EXAMPLES: dict[str, object] = {
     "annotations": {"org.example.team": "web"},
