@@ -8,6 +8,7 @@ from reconciler.manifest.faults import FormError, suggestion
 from reconciler.manifest.model import Allowance, Network, PortSpan
 from reconciler.manifest.network_models import AllowancePart, NetworkPart
 from reconciler.manifest.ports import parse_span
+from reconciler.manifest.vocabulary import DOCKER_NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,8 @@ def check_allowances(networks: Mapping[str, Network], context: Context) -> None:
             if other is None:
                 message = f"network '{network.key}' allows undefined network '{each.network}'"
                 hint = suggestion(each.network, networks) or f"declare it at the top: networks: {{{each.network}: }}"
+                if each.network in DOCKER_NETWORKS:
+                    hint = "only networks that the manifest declares can be allowed"
                 context.faults.add(message, each.source, hint)
             elif other is network:
                 message = f"network '{network.key}' allows itself"

@@ -197,15 +197,21 @@ class Builder:
 
     def _take_key(self, node: Node) -> None:
         if not isinstance(node, Scalar):
+            opening = "[" if isinstance(node, Sequence) else "{"
             self._document.problems.append(
-                Problem("a list or mapping cannot be a key", source_of(node), "a value with { in it needs quotes"),
+                Problem(
+                    "a list or mapping cannot be a key", source_of(node), f"a value with {opening} in it needs quotes"
+                ),
             )
             node = Scalar(node.file, node.line, node.column, _NO_KEY, None)
         self._key = node
 
     def _entry(self, mapping: Mapping, key: Scalar, value: Node) -> None:
         if key.text == _NO_KEY:
-            return  # noted already, and its value is nobody's
+            # Noted already, and its value is nobody's; an item of a list was meant to be text, and lacks no key.
+            if self._open and isinstance(self._open[-1][0], Sequence):
+                mapping.tag = RESET
+            return
         first = mapping.keys.get(key.text)
         if first is None:
             mapping.put(key, value)

@@ -19,7 +19,7 @@ from reconciler.manifest.name_clashes import check_names
 from reconciler.manifest.outward import check_outward
 from reconciler.manifest.port_checks import check_ports
 from reconciler.manifest.routes import check_routes
-from reconciler.manifest.vocabulary import DRIVERS, OTHER_DRIVERS
+from reconciler.manifest.vocabulary import DOCKER_NETWORKS, DRIVERS, OTHER_DRIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -139,5 +139,8 @@ def _share_a_network(first: Container, second: Container, networks: dict[str, Ne
 
 def _note_undefined(key: str, joined: list[Member], networks: dict[str, Network], faults: Faults) -> None:
     hint = suggestion(key, networks) or f"declare it at the top: networks: {{{key}: }}"
+    if key in DOCKER_NETWORKS:
+        # Declared, it would be an ordinary network that is called so.
+        hint = f"for what Docker calls '{key}' write network_mode: {key} in place of 'networks'"
     for container, attachment in joined:
         faults.add(f"container '{container.name}' refers to undefined network '{key}'", attachment.source, hint)

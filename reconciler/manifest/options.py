@@ -20,6 +20,8 @@ _LONGEST_PREFIX = 11
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _SYSCTL = re.compile(r"[a-zA-Z0-9_-]+(?:[./][a-zA-Z0-9_-]+)+")
+_SPACED_PAIR = re.compile(rf"({_SYSCTL.pattern})(?: ?:|\s)\s*([^\s:=]+)")
+"""A name and its value with something else than ``=`` between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,12 @@ def _not_default_bridge(text: str) -> None:
 
 
 def unknown(name: str, owner: str, known: set[str]) -> FormError:
-    """What to say of an option that there is not."""
-    return FormError(f"unknown option '{name}' of {owner}", suggestion(name, known))
+    """What to say of an option that there is not; its last word says more of what is meant than those before it."""
+    last = name.rpartition(".")[2]
+    same = next((each for each in sorted(known) if each.rpartition(".")[2] == last), "")
+    return FormError(
+        f"unknown option '{name}' of {owner}", f"did you mean '{same}'?" if same else suggestion(name, known)
+    )
 
 
 Note = Callable[[str, FormError], None]
@@ -184,7 +190,8 @@ def parse_sysctl_name(text: str) -> str:
     """
     if not _SYSCTL.fullmatch(text):
         message = f"'{text}' is not the name of a kernel setting"
-        raise FormError(message, "write it as net.ipv4.ip_forward")
+        pair = _SPACED_PAIR.fullmatch(text)
+        raise FormError(message, f"write {pair[1]}={pair[2]}" if pair else "write it as net.ipv4.ip_forward")
     return text.replace("/", ".") if "." not in text else text
 
 

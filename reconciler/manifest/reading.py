@@ -9,6 +9,7 @@ error of that, the same builder runs over ruamel's own parser, and only that one
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -34,7 +35,11 @@ _INNER_COLON = re.compile(r"(?<![\"'}\]]):(?=\S)")
 _INNER_QUESTION_MARK = re.compile(r"(?<=[^\s,\[\]{}])\?")
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 
+_BRACKETED = re.compile(r"(?:[^#\[\]\"']*[-:])?\s+(\[[0-9a-fA-F:.]+\])[^\s,\[\]{}\"']")
+"""An address in brackets, and what stands right behind it, where a block's text begins."""
+_DASHED = re.compile(r"\s*(-)[^\s-]")
 _NO_COLON = "could not find expected ':'"
+_OUT_OF_PLACE = (_NO_COLON, "expected <block end>", "did not find expected")
 _WORDS = (
     (
         "found character '\\t' that cannot start any token",
@@ -176,7 +181,17 @@ def _refusal(error: Exception, text: str, file: str) -> NetapplyError:
     lines = text.split("\n")
     problem = str(getattr(error, "problem", None) or "this is not YAML")
     source = _place_of(error, lines, file, at_context=problem == _NO_COLON)
-    strange = typographic_hint(lines[source.line - 1])
+    line = lines[source.line - 1]
+    if (bracketed := _BRACKETED.match(line)) and source.column > bracketed.start(1):
+        at = Source(file, source.line, bracketed.start(1) + 1)
+        return NetapplyError.of("a text that begins with '[' needs quotes", at, "put all of it in quotes")
+    if (dashed := _DASHED.match(line)) and problem.startswith(_OUT_OF_PLACE):
+        at = Source(file, source.line, dashed.start(1) + 1)
+        return NetapplyError.of("a dash without a space behind it begins no item", at, "write a space after the dash")
+    if source.column > 1 and line.startswith("${", source.column - 2):
+        at = replace(source, column=source.column - 1)
+        return NetapplyError.of("inside of [ ] and { } a text with a ${…} needs quotes", at, "put all of it in quotes")
+    strange = typographic_hint(line)
     for found, message, hint in _WORDS:
         if found in problem:
             return NetapplyError.of(message, source, strange or hint)

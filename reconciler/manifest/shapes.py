@@ -15,6 +15,7 @@ YOURS = "Yours: any value; nothing looks at it."
 """What the schema says of keys that begin with x-."""
 
 _FLAGS = frozenset({"true", "false", "yes", "no", "y", "n", "on", "off", "1", "0", "t", "f"})
+_PAIR = "is it text? a colon with a space after it makes a mapping: leave the space out, or write NAME=VALUE"
 _ITEM = object()
 """The value of a key that stands for an item of its list."""
 _SINGLE = {"text": "text", "flag": "true or false", "number": "a number"}
@@ -94,13 +95,22 @@ def check(key: Scalar, node: Node, shape: Shape, faults: Faults) -> None:
         found = {Scalar: "a single value", Sequence: "a list", Mapping: "a mapping"}[type(node)]
         source = source_of(node if isinstance(node, Scalar) else key)
         named = f"an item of '{key.text}'" if key.value is _ITEM else f"'{key.text}'"
-        faults.add(f"{named} takes {shape.forms}, not {found}", source)
+        hint = _PAIR if key.value is _ITEM and isinstance(node, Mapping) and shape.single == "text" else ""
+        faults.add(f"{named} takes {shape.forms}, not {found}", source, hint)
     elif isinstance(node, Scalar):
         _check_scalar(key, node, shape, faults)
     elif isinstance(node, Sequence):
         for item in node.items:
             anchor = Scalar(item.file, item.line, item.column, key.text, _ITEM)
             check(anchor, item, shape.items or TEXT, faults)
+    elif (
+        key.value is _ITEM
+        and shape.single
+        and shape.fields
+        and node.entries
+        and node.entries.keys().isdisjoint(shape.fields)
+    ):
+        faults.add(f"an item of '{key.text}' has none of the keys that it may have", source_of(node), _PAIR)
     else:
         _check_mapping(key, node, shape, faults)
 

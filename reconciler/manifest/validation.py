@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.faults import Faults, shortened, suggestion
+from reconciler.manifest.faults import Faults, suggestion
 from reconciler.manifest.forms import LIST, MAP, TEXT
+from reconciler.manifest.hints import belonging, instead, shown
 from reconciler.manifest.models import (
     AttachPart,
     ContainerPart,
@@ -39,6 +40,7 @@ from reconciler.manifest.nodes import (
     place,
     source_of,
 )
+from reconciler.manifest.slips import by_name, take_out_slips
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -100,6 +102,7 @@ def validate(root: Mapping, faults: Faults) -> StackPart | None:
     What is at fault is taken out of the tree, so that the rest can be judged in the same
     run. None when nothing sound is left.
     """
+    take_out_slips(root, faults)
     for _ in range(_ROUNDS):
         try:
             return StackPart.model_validate(_plain(root, (), root, faults))
@@ -121,7 +124,9 @@ def _take_out(root: Mapping, path: Path) -> None:
     last = path[-1] if path else ""
     if isinstance(parent, Mapping) and str(last) in parent.entries:
         value = parent.entries[str(last)]
-        if is_null(value) or len(path) != _NAMED_PART:
+        if path == ("networks",):
+            parent.entries["networks"] = by_name(value)  # who joins these networks is not at fault
+        elif is_null(value) or len(path) != _NAMED_PART:
             parent.drop(str(last))
         else:
             parent.entries[str(last)] = Scalar(value.file, value.line, value.column, "", None)
@@ -140,7 +145,7 @@ def _plain(node: Node, path: Path, root: Mapping, faults: Faults) -> Any:
     result: dict[str, Any] = {}
     for key, value in node.entries.items():
         if node.keys[key].value.__class__ is not str and not key.startswith("\0"):
-            where = ".".join(_shown(path, root)) or "the top"
+            where = ".".join(shown(path, root)) or "the top"
             faults.add(f"non-string key in {where}: {key}", source_of(node.keys[key]), f"quote it: '{key}'")
         result[key] = value.value if isinstance(value, Scalar) else _plain(value, (*path, key), root, faults)
     return result
@@ -158,7 +163,7 @@ def _note(detail: ErrorDetails, root: Mapping, faults: Faults) -> Path:
         _note_unknown(path, root, faults)
         return path
     source = place(root, path)
-    key = _shown(path, root)[-1] if path else "the manifest"
+    key = shown(path, root)[-1] if path else "the manifest"
     if kind == "missing":
         faults.add(f"'{key}' is missing", place(root, path[:-1]), f"add {key}:")
         return path[:-1]
@@ -168,36 +173,10 @@ def _note(detail: ErrorDetails, root: Mapping, faults: Faults) -> Path:
         wanted = " or ".join(_FORMS.get(tag.strip(), tag) for tag in tags.split(","))
     else:
         wanted = _WANTED.get(kind, "another sort of value")
-    hint = _hint(node, wanted, path, root)
+    hint = instead(node, wanted, path, root)
     named = f"'{key}'" if isinstance(path[-1] if path else "", str) else "this item"
     faults.add(f"{named} takes {wanted}, not {_found(node, path)}", source, hint)
     return path
-
-
-def _word(root: Mapping) -> str:
-    """``containers`` or ``services``: the word that the manifest uses."""
-    key = root.keys.get("containers")
-    return "services" if key is not None and key.value == "services" else "containers"
-
-
-def _shown(path: Path, root: Mapping) -> list[str]:
-    """The steps of the path in the manifest's own words."""
-    return [_word(root) if not index and step == "containers" else str(step) for index, step in enumerate(path)]
-
-
-def _hint(node: Node | None, wanted: str, path: Path, root: Mapping) -> str:
-    if wanted == "a list" and isinstance(node, Scalar) and node.text:
-        return f"write it as a list: [{shortened(node.text)}]"
-    if path[2:3] == ("networks",) and isinstance(path[-1], int) and isinstance(node, Mapping) and node.entries:
-        # The mapping form with a list's dashes, or with its keys beside the name instead of under it.
-        name, *others = node.entries
-        shown = "…" if others or isinstance(node.entries[name], Mapping) else ""
-        return f"drop the dashes: networks: {{{name}: {{{shown}}}}}"
-    if path in {("containers",), ("networks",)} and isinstance(node, Sequence):
-        names = [item.text for item in node.items if isinstance(item, Scalar)]
-        name = names[0] if names else "NAME"
-        return f"drop the dashes: {_word(root) if path[0] == 'containers' else 'networks'}: {{{name}: {{…}}}}"
-    return ""
 
 
 def _found(node: Node | None, path: Path) -> str:
@@ -223,7 +202,7 @@ def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
             known = {*part.model_fields, *unused}
             near = suggestion(key, known) if len(faults.errors) < _MOST_SUGGESTIONS else ""
             # 'port' and 'network' are keys elsewhere, but who writes them for a container means the plural.
-            hint = near if {f"{key}s", key.removesuffix("s")} & known else _elsewhere(key, root) or near
+            hint = near if {f"{key}s", key.removesuffix("s")} & known else _elsewhere(key, path, root) or near
             if not pattern and _is_container(child(root, path)):
                 hint = f"a container? it belongs under services:, indented{'; ' * bool(near)}{near}"
             faults.add(f"unknown key '{key}'", source, hint or _OWN_KEYS)
@@ -237,9 +216,6 @@ def _is_container(node: Node | None) -> bool:
     return isinstance(node, Mapping) and not known.isdisjoint(node.entries)
 
 
-def _elsewhere(key: str, root: Mapping) -> str:
-    for pattern, (part, unused) in _PARTS.items():
-        if key in part.model_fields or key in unused:
-            where = ".".join(_shown(pattern, root)).replace("*", "NAME") or "the top of the file"
-            return f"'{key}' belongs under {where}"
-    return ""
+def _elsewhere(key: str, path: Path, root: Mapping) -> str:
+    patterns = [pattern for pattern, (part, unused) in _PARTS.items() if key in part.model_fields or key in unused]
+    return belonging(key, child(root, path), patterns, root)

@@ -98,7 +98,38 @@ def test_faults_of_several_files_come_together(faults_of: FaultsOf) -> None:
         ),
         ("containers: {a: {port: ['80:80']}}", "1:18", "unknown key 'port'", "did you mean 'ports'?"),
         ("containers: {a: {network: [n]}}", "1:18", "unknown key 'network'", "did you mean 'networks'?"),
-        ("containers: {a: {subnet: x}}", "1:18", "unknown key 'subnet'", "belongs under networks.NAME.ipam.config"),
+        (
+            "containers: {a: {subnet: x}}",
+            "1:18",
+            "unknown key 'subnet'",
+            "networks.NAME, as ipam: {config: [{subnet: …}]}",
+        ),
+        ("containers: {a: {target: 80}}", "1:18", "unknown key 'target'", "containers.NAME, as ports: [{target: …}]"),
+        (
+            "containers: {a: {replicas: 2}}",
+            "1:18",
+            "unknown key 'replicas'",
+            "containers.NAME, as deploy: {replicas: …}",
+        ),
+        (
+            "networks: {n: {gateway: 10.0.0.1}}",
+            "1:16",
+            "unknown key",
+            "networks.NAME, as ipam: {config: [{gateway: …}]}",
+        ),
+        (
+            "networks: {n: {driver_opts: {mtu: 9}}}",
+            "1:30",
+            "unknown option",
+            "did you mean 'com.docker.network.driver.mtu'",
+        ),
+        (
+            "networks: {n: {driver_opts: {com.docker.network.bridge.mtu: 9}}}",
+            "1:30",
+            "unknown option",
+            "did you mean 'com.docker.network.driver.mtu'",
+        ),
+        ("containers: {a: {gateway: 'service:b'}}", "1:18", "unknown key", "under containers.NAME.networks.NAME"),
         ("services: [a]", "1:1", "'services' takes a mapping, not a list", "drop the dashes: services: {a: {…}}"),
         ("services: {a: }\nexpose: x", "2:1", "unknown key 'expose'", "belongs under services.NAME"),
         ("networks: [{n: }]", "1:1", "'networks' takes a mapping, not a list", "networks: {NAME: {…}}"),
@@ -124,6 +155,78 @@ def test_one_fault(faults_of: FaultsOf, text: str, place: str, message: str, hin
     assert message in fault.message
     assert str(fault.source) == f"a.yaml:{place}"
     assert hint in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message", "hint"),
+    [
+        (
+            "containers: {a: {networks: [host]}}",
+            "1:29",
+            "undefined network 'host'",
+            "write network_mode: host in place",
+        ),
+        ("containers: {a: {networks: {bridge: }}}", "1:29", "undefined network", "write network_mode: bridge in place"),
+        (
+            "networks: {n: {allow: [none]}}",
+            "1:24",
+            "undefined network 'none'",
+            "only networks that the manifest declares",
+        ),
+        ("containers: {a: {networks: n}}", "1:28", "takes a mapping or a list, not 'n'", "as a list: [n]"),
+        ("containers: {a: {ports: '[::1]:6:6'}}", "1:25", "'ports' takes a list", 'as a list: ["[::1]:6:6"]'),
+        ("containers: {a: {environment: A=c4nary}}", "1:31", "not this value", "as a list: [NAME=VALUE]"),
+        ("containers: {a: {ports:\n -80}}", "2:2", "not '-80'", "a space between them: - 80"),
+        ("containers: {a: {ports: -80}}", "1:25", "not '-80'", "as a list: [80]"),
+        ("networks: {n: {ipam: {config: {subnet: 10.9.0.0/16}}}}", "1:23", "takes a list", "config: [{subnet: …}]"),
+        ("networks: {n: {ipam: {config: 10.9.0.0/16}}}", "1:31", "takes a list", "[{subnet: 10.9.0.0/16}]"),
+        ("networks: {n: {ipam: {config: [10.9.0.0/16]}}}", "1:32", "takes a mapping", "as {subnet: 10.9.0.0/16}"),
+        ("containers: {a: {ports: [8080: 80]}}", "1:26", "a colon with a space", 'write "8080:80"'),
+        ("containers: {a: {ports: [{8080:80}]}}", "1:26", "a colon with a space", 'write "8080:80"'),
+        ("containers: {a: {ports: {8080: 80, 90: 91/udp}}}", "1:18", "takes a list", 'ports: ["8080:80", "90:91/udp"]'),
+        ("containers: {a: {expose: [8080: 80]}}", "1:27", "a colon with a space", 'write "80"'),
+        ("containers: {a: {extra_hosts: [h: 1.1.1.1]}}", "1:32", "a colon with a space", "write it as h=1.1.1.1, or"),
+        ("containers: {a: {sysctls: [net.core.x: 1]}}", "1:28", "a colon with a space", "write it as net.core.x=1, or"),
+        ("containers: {a: {sysctls: ['net.core.x: 1']}}", "1:28", "is not the name", "write net.core.x=1"),
+        ("containers: {a: {environment: [A: c4nary]}}", "1:32", "a colon with a space", "write it as NAME=VALUE, or"),
+        ("containers: {a: {labels: [A: c4nary]}}", "1:27", "takes text, not a mapping", "or write NAME=VALUE"),
+        ("containers: {a: {volumes: [./a: /b]}}", "1:28", "none of the keys", "leave the space out"),
+        ("containers: {a: {volumes: [{target: /b}]}}", "1:28", "'type' of 'volumes' is missing", "add type:"),
+        ("containers: {a: {networks: {n: , aliases: [x]}}}\nnetworks: {n: }", "1:34", "beside", "indent it under 'n'"),
+        ("containers: {a: {networks: {priority: 1}}}", "1:29", "beside", "networks: {NAME: {priority: …}}"),
+        ("networks: [n]\ncontainers: {a: {networks: [n]}}", "1:1", "takes a mapping, not a list", "networks: {n: {…}}"),
+        (
+            "networks: [n: {internal: true}]\ncontainers: {a: {networks: [n]}}",
+            "1:1",
+            "not a list",
+            "networks: {NAME: {…}}",
+        ),
+        ("containers: {a: {image: '${IMG'}}", "1:25", "without a closing '}'", "write ${IMG}, or write $$"),
+        ("containers: {a: {image: '${IMG:-x'}}", "1:25", "without a closing '}'", "close the brace, or write $$"),
+        ("containers: {a: {ports: [[::1]:6:6, 80]}}", "1:26", "cannot be a key", "a value with [ in it needs quotes"),
+        (
+            "containers:\n  a:\n    dns:\n    - [::1]:53\n",
+            "4:7",
+            "begins with '[' needs quotes",
+            "put all of it in quotes",
+        ),
+        ("containers:\n  a:\n    dns:\n    - ::1\n    -1.1.1.1\n", "5:5", "a dash without a space", "a space after"),
+    ],
+)
+def test_what_was_meant(faults_of: FaultsOf, text: str, place: str, message: str, hint: str) -> None:
+    (fault,) = faults_of(text)
+    assert message in fault.message
+    assert str(fault.source) == f"a.yaml:{place}"
+    assert hint in fault.hint
+    assert "c4nary" not in str(fault)
+
+
+def test_a_network_named_like_a_key_is_one(load_text: LoadText) -> None:
+    manifest = load_text("""
+        services: {a: {networks: {gateway: {priority: 1}, driver_opts: {priority: 2}, host: }}}
+        networks: {gateway: , driver_opts: , host: }
+    """)
+    assert [each.network for each in manifest.containers[0].attachments] == ["gateway", "driver_opts", "host"]
 
 
 def test_unused_keys_are_one_warning_with_their_places(load_text: LoadText) -> None:
