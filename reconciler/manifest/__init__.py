@@ -57,7 +57,7 @@ def stacks(
 
     Each of ``file_arguments`` is one stack, a directory all that are in it (``*.yaml``,
     ``*.yml``); ``merged`` (``-f``) are files of one stack. With neither, `discover` looks in
-    ``directory``. The warnings of the whole run stand in the first manifest. ``tree`` has the
+    ``directory``, whose ``.env`` then goes before that beside the first file. The warnings of the whole run stand in the first manifest. ``tree`` has the
     files, the disk if it is None. The rest is as for `load`.
 
     Raises:

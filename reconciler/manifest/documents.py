@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from posixpath import dirname, join
+from posixpath import abspath, join
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError, Source
@@ -45,7 +45,7 @@ class _Taken:
 class Documents:
     """The files of one stack, or of one inclusion, that see the same variables.
 
-    ``directory`` is what relative paths in them start from; ``chain`` are the files that
+    ``directory`` is what relative paths in all of them start from; ``chain`` are the files that
     are being included, outermost first; ``taken`` is what goes for the whole stack.
     """
 
@@ -62,9 +62,10 @@ class Documents:
         self._run = run
         self._chain = chain
         self._taken = taken or _Taken()
-        self._parsed: dict[str, Document | None] = {}
-        self._read: dict[str, Mapping | None] = {}
-        self._extension = Extension(self._document, run.faults)
+        # By path, and by the directory that relative paths in it start from: a file that is extended has its own.
+        self._parsed: dict[tuple[str, str], Document | None] = {}
+        self._read: dict[tuple[str, str], Mapping | None] = {}
+        self._extension = Extension(self._document, directory, run.faults)
 
     def know(self, variable: str, value: str) -> None:
         """Give the files one more variable; to be called before `stack`."""
@@ -73,7 +74,7 @@ class Documents:
     def written_name(self, paths: Several[str]) -> tuple[str, Source] | None:
         """What the last of the files that has a ``name`` says, and where; None for none."""
         for path in reversed(paths):
-            document = self._parse(path, None)
+            document = self._parse(path, self._directory, None)
             root = document.root if document else None
             node = root.entries.get("name") if isinstance(root, Mapping) else None
             if isinstance(node, Scalar) and node.text and node.tag != RESET:
@@ -88,12 +89,12 @@ class Documents:
         merged: Mapping | None = None
         readable = True
         for path in paths:
-            document = self._document(path, asked_by)
+            document = self._document(path, self._directory, asked_by)
             if document is None:
                 readable = False
                 continue
             self._check_resets(document, merged)
-            for inclusion in take_inclusions(document, path, self._run.faults):
+            for inclusion in take_inclusions(document, self._directory, self._run.faults):
                 document = self._include(inclusion, document, path)
             document = self._extension.apply(document, path, merged)
             both = merge(merged, document, self._run.faults) if merged else document
@@ -157,32 +158,34 @@ class Documents:
     def _variables(self, inclusion: Inclusion) -> dict[str, str]:
         files = inclusion.env_files
         if files is None:
-            return read_variables([join(inclusion.directory, DOTENV)], {}, self._run, optional=True)
+            return read_variables([join(inclusion.directory, DOTENV)], self._environment, self._run, optional=True)
         return read_variables(files, self._environment, self._run, asked_by=inclusion.node)
 
-    def _document(self, path: str, asked_by: Node | None) -> Mapping | None:
+    def _document(self, path: str, directory: str, asked_by: Node | None) -> Mapping | None:
         """One file's tree, interpolated and in the manifest's own words; None when there is none."""
-        if path not in self._read:
-            self._read[path] = self._fresh(path, asked_by)
-        return self._read[path]
+        key = path, abspath(directory)
+        if key not in self._read:
+            self._read[key] = self._fresh(path, directory, asked_by)
+        return self._read[key]
 
-    def _parse(self, path: str, asked_by: Node | None) -> Document | None:
+    def _parse(self, path: str, directory: str, asked_by: Node | None) -> Document | None:
         """What stands in one file; None when it cannot be read."""
-        if path not in self._parsed:
-            self._parsed[path] = None
+        key = path, abspath(directory)
+        if key not in self._parsed:
+            self._parsed[key] = None
             try:
                 data = content(path, self._run)
                 self._taken.bytes += len(data) if asked_by else 0
                 if self._taken.bytes > _LARGEST_ALTOGETHER:
                     raise NetapplyError.of(f"the files that are asked for exceed {_LARGEST_ALTOGETHER >> 20} MiB")
-                self._parsed[path] = read(data, path)
+                self._parsed[key] = read(data, path)
             except NetapplyError as error:
                 self._run.faults.errors += asked(error, asked_by)
-        return self._parsed[path]
+        return self._parsed[key]
 
-    def _fresh(self, path: str, asked_by: Node | None) -> Mapping | None:
+    def _fresh(self, path: str, directory: str, asked_by: Node | None) -> Mapping | None:
         faults = self._run.faults
-        document = self._parse(path, asked_by)
+        document = self._parse(path, directory, asked_by)
         if document is None:
             return None
         faults.errors += document.problems
@@ -202,7 +205,7 @@ class Documents:
         normalise(root, faults, self._run.unused)
         if from_variables or document.has_controls:
             refuse_controls(root, from_variables, faults)
-        _anchor_paths(root, self._directory if asked_by is None else dirname(path) or ".")
+        _anchor_paths(root, directory)
         return root
 
 

@@ -23,26 +23,32 @@ _MOST_VALUES = 2_000_000
 class _Step(NamedTuple):
     """A container, by the name of its file and its own, and the documents that it is looked up in.
 
+    Relative paths in the file start from ``directory``.
     ``earlier`` is what the files before were merged to: a container that is not in its file may be there.
     """
 
     file: str
+    directory: str
     name: str
     root: Mapping
     earlier: Mapping | None
 
     @property
-    def key(self) -> tuple[str, str]:
-        return identity(self.file), self.name
+    def key(self) -> tuple[str, str, str]:
+        return identity(self.file), identity(self.directory), self.name
 
 
 class Extension:
-    """Resolves ``extends``; ``read`` gives the tree of another file, None when that has faults."""
+    """Resolves ``extends``; relative paths start from ``directory``, in an extended file from the file's own folder.
 
-    def __init__(self, read: Callable[[str, Node], Mapping | None], faults: Faults) -> None:
+    ``read`` gives the tree of another file, for that folder; None when it has faults.
+    """
+
+    def __init__(self, read: Callable[[str, str, Node], Mapping | None], directory: str, faults: Faults) -> None:
         self._read = read
+        self._directory = directory
         self._faults = faults
-        self._resolved: dict[tuple[str, str], tuple[Node | None, int]] = {}
+        self._resolved: dict[tuple[str, str, str], tuple[Node | None, int]] = {}
         self._values = 0
 
     def apply(self, root: Mapping, file: str, earlier: Mapping | None) -> Mapping:
@@ -59,7 +65,7 @@ class Extension:
         resolved = containers.empty_copy()
         for name, node in containers.entries.items():
             extended = isinstance(node, Mapping) and "extends" in node.entries
-            whole = self._resolve(_Step(file, name, root, earlier)) if extended else node
+            whole = self._resolve(_Step(file, self._directory, name, root, earlier)) if extended else node
             resolved.put(containers.keys[name], whole)
             self._values += whole.size if extended and isinstance(whole, Mapping) else 0
             if self._values > _MOST_VALUES:
@@ -73,7 +79,7 @@ class Extension:
 
     def _resolve(self, step: _Step) -> Node:
         """The container laid over those that it extends; those on the way are remembered."""
-        chain: dict[tuple[str, str], tuple[_Step, Node]] = {}
+        chain: dict[tuple[str, str, str], tuple[_Step, Node]] = {}
         following: _Step | None = step
         while following and following.key not in self._resolved:
             node = _containers(following.root).entries[following.name]
@@ -108,32 +114,32 @@ class Extension:
     def _base(self, step: _Step, node: Node) -> _Step | None:
         """The container that this one extends, if it does and there is one."""
         given = _given(node)
-        target = self._target(given, step.file) if given else None
+        target = self._target(given, step) if given else None
         if given is None or target is None:
             return None
-        file, name = target
+        file, directory, name = target
         root, earlier = step.root, step.earlier
-        if identity(file) != identity(step.file):
-            other = self._read(file, given)
+        if (identity(file), identity(directory)) != step.key[:2]:
+            other = self._read(file, directory, given)
             if other is None:
                 return None
             root, earlier = other, None
         elif name not in _containers(step.root).entries and earlier and name in _containers(earlier).entries:
             # All that those files extend is resolved.
-            return _Step("", name, earlier, None)
+            return _Step("", directory, name, earlier, None)
         known = {key: value for key, value in _containers(root).entries.items() if value.tag != RESET}
         if name not in known:
             message = f"extends '{name}', which is not in {file}"
             self._faults.add(message, source_of(given), suggestion(name, known))
             return None
-        return _Step(file, name, root, earlier)
+        return _Step(file, directory, name, root, earlier)
 
-    def _target(self, given: Node, file: str) -> tuple[str, str] | None:
-        """File and name of what is to be extended."""
+    def _target(self, given: Node, step: _Step) -> tuple[str, str, str] | None:
+        """What the step extends: the file, what relative paths in it start from, and the name."""
         if is_null(given) or given.tag == RESET:
             return None
         if isinstance(given, Scalar):
-            return file, given.text
+            return step.file, step.directory, given.text
         service = given.entries.get("service") if isinstance(given, Mapping) else None
         other = given.entries.get("file") if isinstance(given, Mapping) else None
         if not isinstance(service, Scalar) or not isinstance(other, Scalar | None):
@@ -142,11 +148,12 @@ class Extension:
         for key in given.entries.keys() - {"service", "file"} if isinstance(given, Mapping) else ():
             self._faults.add(f"unknown key '{key}'", source_of(given), "extends has the keys service and file")
         if not other or not other.text:
-            return file, service.text
+            return step.file, step.directory, service.text
         if fault := remote(other.text):
             self._faults.add(fault, source_of(other), "fetch it first, and extend the copy")
             return None
-        return joined(dirname(file), other.text), service.text
+        file = joined(step.directory, other.text)
+        return file, dirname(file) or ".", service.text
 
 
 def _given(node: Node) -> Node | None:

@@ -30,8 +30,8 @@ class Inclusion:
     node: Node
 
 
-def take_inclusions(root: Mapping, file: str, faults: Faults) -> tuple[Inclusion, ...]:
-    """The entries of ``include``, which is taken out of the document."""
+def take_inclusions(root: Mapping, directory: str, faults: Faults) -> tuple[Inclusion, ...]:
+    """The entries of ``include``, whose paths start from ``directory``; it is taken out of the document."""
     given = root.entries.get("include")
     if given is None:
         return ()
@@ -41,7 +41,7 @@ def take_inclusions(root: Mapping, file: str, faults: Faults) -> tuple[Inclusion
     if not isinstance(given, Sequence):
         faults.add("'include' takes a list", source_of(given), "write include: [FILE]")
         return ()
-    found = (_inclusion(item, dirname(file), faults) for item in given.items if item.tag != RESET)
+    found = (_inclusion(item, directory, faults) for item in given.items if item.tag != RESET)
     return tuple(inclusion for inclusion in found if inclusion)
 
 

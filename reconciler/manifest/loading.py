@@ -58,11 +58,13 @@ def stacks(
 ) -> tuple[Manifest, ...]:
     """See `reconciler.manifest.stacks`."""
     groups = _groups(file_arguments, merged, directory, run)
+    # What named the files, or could have, serves what stands in them as well.
+    started = () if file_arguments or merged else (directory,)
     if stack_name and len(groups) > 1:
         raise NetapplyError.of(f"-p {stack_name} cannot name {len(groups)} stacks", hint="name one file")
     loaded: dict[str, tuple[str, Manifest]] = {}
     for group in groups:
-        manifest = _load(group, stack_name, run)
+        manifest = _load(group, stack_name, run, started)
         if manifest is None:
             continue
         file, _ = loaded.setdefault(manifest.stack, (group[0], manifest))
@@ -90,7 +92,7 @@ def _groups(
         return [tuple(merged)]
     if not file_arguments:
         prefix = "" if directory == "." else f"{directory}/"
-        names = discover(directory, _environment(directory, run), run.tree)
+        names = discover(directory, _environment((directory,), run), run.tree)
         return [tuple(name if name == STDIN or name.startswith("/") else prefix + name for name in names)]
     groups: list[tuple[str, ...]] = []
     for argument in file_arguments:
@@ -104,10 +106,13 @@ def _groups(
     return list(dict.fromkeys(groups))
 
 
-def _load(paths: tuple[str, ...], argument: str | None, run: Run) -> Manifest | None:
-    """One stack; None when it could not be read as a whole. Faults are noted in ``run``."""
+def _load(paths: tuple[str, ...], argument: str | None, run: Run, started: tuple[str, ...] = ()) -> Manifest | None:
+    """One stack; None when it could not be read as a whole. Faults are noted in ``run``.
+
+    ``started``: directories whose ``.env`` goes before that beside the first file.
+    """
     directory = "." if paths[0] == STDIN else str(PurePosixPath(paths[0]).parent)
-    environment = _environment(directory, run)
+    environment = _environment((*started, directory), run)
     file = None if paths[0] == STDIN else Path(paths[0])
     documents = Documents(environment, directory, run)
     written = None if argument or environment.get(_PROJECT) else documents.written_name(paths)
@@ -121,8 +126,8 @@ def _load(paths: tuple[str, ...], argument: str | None, run: Run) -> Manifest | 
     return convert(root, file, argument, environment, profiles, run.faults, partial(content, run=run))
 
 
-def _environment(directory: str, run: Run) -> dict[str, str]:
-    """The run's variables, and under them those of the files of variables."""
+def _environment(directories: Several[str], run: Run) -> dict[str, str]:
+    """The run's variables, and under them those of the files of variables; earlier directories go before later ones."""
     env_files = run.env_files
     if env_files is None and (named := run.environment.get("COMPOSE_ENV_FILES")):
         env_files = tuple(filter(None, named.split(",")))
@@ -130,8 +135,10 @@ def _environment(directory: str, run: Run) -> dict[str, str]:
         return {**read_variables(env_files, run.environment, run), **run.environment}
     if run.environment.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in _YES:
         return dict(run.environment)
-    file = str(PurePosixPath(directory, DOTENV))
-    return {**read_variables([file], run.environment, run, optional=True), **run.environment}
+    environment = dict(run.environment)
+    for file in dict.fromkeys(str(PurePosixPath(directory, DOTENV)) for directory in directories):
+        environment = {**read_variables([file], environment, run, optional=True), **environment}
+    return environment
 
 
 def _with_warnings(manifest: Manifest, run: Run) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -154,6 +155,75 @@ containers:
     assert [network.key for network in manifest.networks] == ["back", "default"]
 
 
+def user_and_paths(each: Container) -> tuple[str | None, str]:
+    """What the container got by extends, and its rootfs as seen from here."""
+    return each.user, os.path.relpath(each.rootfs or "")
+
+
+def test_relative_paths_in_an_included_stack_start_from_its_project_directory(write: Callable[[Tree], None]) -> None:
+    body = "{rootfs: ./img, env_file: db.env, command: x, extends: {file: sub/e.yaml, service: e}}"
+    write(
+        {
+            "a.yaml": "include: [{path: lib/c.yaml, project_directory: proj}, {path: [lib/one.yaml, o/two.yaml]}]",
+            "lib/c.yaml": f"include: [sub/n.yaml]\nservices: {{c: {body}}}",
+            "lib/one.yaml": "services: {one: {rootfs: img}}",
+            "o/two.yaml": f"include: [sub/m.yaml]\nservices: {{two: {body}}}",
+            "proj/db.env": "FROM=proj",
+            "proj/sub/e.yaml": "services: {e: {extends: {file: deep/f.yaml, service: f}}, not: {rootfs: x}}",
+            "proj/sub/deep/f.yaml": "services: {f: {user: proj}}",
+            "proj/sub/n.yaml": "services: {n: {rootfs: img}}",
+            "lib/db.env": "FROM=lib",
+            "lib/sub/e.yaml": "services: {e: {user: lib}}",
+            "lib/sub/m.yaml": "services: {m: {rootfs: img}}",
+        },
+    )
+    manifest = load(["a.yaml"], environment={})
+    assert {each.name: user_and_paths(each) for each in manifest.containers} == {
+        "c": ("proj", "proj/img"),
+        "n": (None, "proj/sub/img"),
+        "one": (None, "lib/img"),
+        "two": ("lib", "lib/img"),
+        "m": (None, "lib/sub/img"),
+    }
+    assert container(manifest, "c").environment == (("FROM", "proj"),)
+    assert container(manifest, "two").environment == (("FROM", "lib"),)
+
+
+def test_relative_paths_in_all_files_of_a_stack_start_beside_the_first(write: Callable[[Tree], None]) -> None:
+    write(
+        {
+            "b1/compose.yaml": "services: {a: {rootfs: img}, base: {rootfs: mine}}",
+            "b2/compose.yaml": """
+include: [sub/n.yaml]
+services:
+  a: {extends: {file: sub/e.yaml, service: e}}
+  b: {rootfs: img}
+  c: {extends: {file: ../b2/compose.yaml, service: b}}
+  d: {extends: {file: compose.yaml, service: base}}
+  e: {extends: b}
+""",
+            "b1/sub/e.yaml": "services: {e: {user: one}}",
+            "b1/sub/n.yaml": "services: {n: {user: one}}",
+        },
+    )
+    manifest = load(["b1/compose.yaml", "b2/compose.yaml"], environment={})
+    assert {each.name: user_and_paths(each) for each in manifest.containers if each.rootfs} == {
+        "a": ("one", "b1/img"),
+        "base": (None, "b1/mine"),
+        "b": (None, "b1/img"),
+        "c": (None, "b2/img"),  # an extended file's own folder, even where it is one of the stack's
+        "d": (None, "b1/mine"),
+        "e": (None, "b1/img"),
+    }
+    assert container(manifest, "n").user == "one"
+
+
+def test_a_file_that_extends_itself_by_its_name_goes_in_a_circle(write: Callable[[Tree], None]) -> None:
+    write({"y/a.yaml": "services: {a: }", "x/b.yaml": "services: {b: {extends: {file: ../x/b.yaml, service: b}}}"})
+    (fault,) = faults_of("y/a.yaml", "x/b.yaml")
+    assert "extends goes in a circle: b -> b" in fault.message
+
+
 def test_an_included_stack_does_not_give_its_name(write: Callable[[Tree], None]) -> None:
     write({"a.yaml": "include: [b.yaml]", "b.yaml": "name: other\ncontainers: {web: }"})
     manifest = load(["a.yaml"], environment={})
@@ -267,6 +337,29 @@ def test_containers_that_stand_at_the_top(write: Callable[[Tree], None]) -> None
     web, other = sorted(faults_of("a.yaml"), key=lambda fault: fault.message, reverse=True)
     assert (web.message, "belongs under services:" in web.hint) == ("unknown key 'web'", True)
     assert (other.message, "belongs under services:" in other.hint) == ("unknown key 'other'", False)
+
+
+def test_the_default_dotenv_of_an_included_stack_knows_the_variables_of_the_stack(
+    write: Callable[[Tree], None],
+) -> None:
+    files = {"c/c.yaml": "containers: {c: {hostname: $H}}", "c/.env": "H=${P:-lost}"}
+    write({"a.yaml": "include: [c/c.yaml]", **files})
+    assert load(["a.yaml"], environment={"P": "parent"}).containers[0].hostname == "parent"
+
+
+def test_the_dotenv_that_names_the_files_serves_what_stands_in_them(write: Callable[[Tree], None]) -> None:
+    write(
+        {
+            "sub/compose.yaml": "services: {c: {hostname: '${A:?unset}-${B:?unset}', user: '$U'}}",
+            ".env": "COMPOSE_FILE=sub/compose.yaml\nA=here\nB=here",
+            "sub/.env": "B=there\nU=${A}-there",
+        },
+    )
+    (manifest,) = stacks([], environment={"A": "run"})
+    assert (manifest.containers[0].hostname, manifest.containers[0].user) == ("run-here", "run-there")
+    # A file that is named needs nothing of where the run was started.
+    with pytest.raises(NetapplyError, match="variable A is not set"):
+        stacks(["sub/compose.yaml"], environment={})
 
 
 def test_dotenv_may_name_files_stack_and_profiles(write: Callable[[Tree], None]) -> None:
