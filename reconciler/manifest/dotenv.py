@@ -14,18 +14,23 @@ if TYPE_CHECKING:
 
     from reconciler.manifest.faults import Faults
 
+_NAME = r"[^\S\n]*(?:export[^\S\n]+)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)"
 _ENTRY = re.compile(
-    r"""
-    [^\S\n]* (?:export[^\S\n]+)?
-    (?P<name>[A-Za-z_][A-Za-z0-9_.-]*)
+    _NAME
+    + r"""
     (?:
-        [^\S\n]* [=:] [^\S\n]*
-        (?: '(?P<literal>[^']*)' | "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<plain>[^\n]*) )
+        [^\S\n]* [=:] [^\S\n]*+
+        (?:
+            '(?P<literal>(?:[^'\\]|\\.)*)' | "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<plain>(?!['"])[^\n]*)
+        )
     )?
     [^\S\n]* (?:\#[^\n]*)? (?:\n|\Z)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_RAW = re.compile(_NAME + r"[^\S\n]*(?:[=:#][^\n]*)?(?:\n|\Z)")
+_OPENING = re.compile(_NAME + r"[^\S\n]*[=:][^\S\n]*(?=['\"])")
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _BLANK = re.compile(r"[^\S\n]*(?:#[^\n]*)?(?:\n|\Z)")
 _COMMENT = re.compile(r"(?:^|\s+)#.*\Z")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$$"}
@@ -36,9 +41,10 @@ def parse_dotenv(
 ) -> dict[str, str]:
     """The variables of one file; with ``raw`` each line is NAME=VALUE, quotes and dollar signs mean themselves.
 
-    Single quotes take text as it is; in double quotes and without quotes variables are
-    replaced, from ``environment`` and the lines before. A name alone takes the value that
-    ``environment`` has. Lines that are none of this are noted with their place.
+    Single quotes take text as it is, but for ``\\'``; in double quotes and without quotes
+    variables are replaced, from ``environment`` and the lines before, and one that is not
+    set is warned of. A name alone takes the value that ``environment`` has. Lines that are
+    none of this are noted with their place.
     """
     found: dict[str, str] = {}
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
@@ -49,10 +55,9 @@ def parse_dotenv(
             position = blank.end()
             continue
         source = Source(file, text.count("\n", 0, position) + 1, 1)
-        entry = _ENTRY.match(text, position)
+        entry = (_RAW if raw else _ENTRY).match(text, position)
         if entry is None:
-            faults.add("this line is no variable", source, "write NAME=VALUE")
-            position = (text.find("\n", position) + 1) or len(text)
+            position = _note(text, position, source, faults)
             continue
         if raw:
             line = text[position:].partition("\n")[0]
@@ -62,25 +67,50 @@ def parse_dotenv(
             position += len(line) + 1
             continue
         position = entry.end()
+        variables = {**found, **environment}
+        work = Interpolation(variables)
         try:
-            value = _value(entry, {**found, **environment})
+            value = _value(entry, work, variables)
         except FormError as error:
             faults.add_form(error, source)
             continue
+        if work.unset:
+            # Its name is not shown: it may be half of a password.
+            message = f"the value of {entry['name']} has a variable that is not set; empty text stands for it"
+            faults.warn(message, source, "for a dollar sign write $$, or put the value into single quotes")
         if value is not None:
             found[entry["name"]] = value
     return found
 
 
-def _value(entry: re.Match[str], environment: Mapping[str, str]) -> str | None:
+def _note(text: str, position: int, source: Source, faults: Faults) -> int:
+    """Note what is wrong with the line at ``position``; the position of the line after it."""
+    opening = _OPENING.match(text, position)
+    if opening is None:
+        faults.add("this line is no variable", source, "write NAME=VALUE")
+    elif quoted := _QUOTED.match(text, opening.end()):
+        message = f"text after the closing quote of {opening['name']}"
+        faults.add(message, source, "end the line there, put the text into the quotes, or ' #' before it")
+        position = quoted.end()
+    else:
+        quote = text[opening.end()]
+        hint = f"add {quote} at its end; one that belongs to the value is written \\{quote}"
+        faults.add(f"{opening['name']} has a quoted value without its end", source, hint)
+    return (text.find("\n", position) + 1) or len(text)
+
+
+def _value(entry: re.Match[str], work: Interpolation, environment: Mapping[str, str]) -> str | None:
     if entry["literal"] is not None:
-        return entry["literal"]
-    work = Interpolation(environment)
+        return re.sub(r"\\(.)", _unquote, entry["literal"], flags=re.DOTALL)
     if entry["quoted"] is not None:
         return work.substitute(re.sub(r"\\(.)", _unescape, entry["quoted"], flags=re.DOTALL))
     if entry["plain"] is not None:
         return work.substitute(_COMMENT.sub("", entry["plain"]).strip())
     return environment.get(entry["name"])
+
+
+def _unquote(match: re.Match[str]) -> str:
+    return "'" if match[1] == "'" else match[0]
 
 
 def _unescape(match: re.Match[str]) -> str:

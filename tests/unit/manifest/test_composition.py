@@ -267,6 +267,9 @@ def test_bad_include(write: Callable[[Tree], None], include: str, place: str, me
         ("A: yaml", {"A": "yaml"}),
         ("A=", {"A": ""}),
         ("A='$X \\n # as it is'", {"A": "$X \\n # as it is"}),
+        ("A='Let\\'s go!'\nB='\\\\' # c\nC=it's", {"A": "Let's go!", "B": "\\\\", "C": "it's"}),
+        ("1BAD=x", {"1BAD": "x"}),
+        ("A= \"x\"\nB='x'#c", {"A": "x", "B": "x"}),
         ('A="a\\nb \\"q\\" \\$X $OUT" # c', {"A": 'a\nb "q" $X outer'}),
         ('A="two\nlines"\nB=2', {"A": "two\nlines", "B": "2"}),
         ("A=1\nB=${A}-${C:-d}", {"A": "1", "B": "1-d"}),
@@ -282,7 +285,33 @@ def test_dotenv(text: str, expected: dict[str, str]) -> None:
     assert not faults.errors
 
 
-@pytest.mark.parametrize("text", ["A=1\n=2", "A=1\n!x\nB=2", "A=1\nB=${\nC=3", "A=1\n1A=2"])
+@pytest.mark.parametrize(
+    ("text", "message", "found"),
+    [
+        ('A=1\nB="x\nC=2', "B has a quoted value without its end", ["A", "C"]),
+        ("A=1\nB= 'C:\\'\nC=2", "B has a quoted value without its end", ["A", "C"]),
+        ('A=1\nB="x" trailing\nC=2', "text after the closing quote of B", ["A", "C"]),
+        ("A=1\nB='x\ny' 'z'\nC=2", "text after the closing quote of B", ["A", "C"]),
+    ],
+)
+def test_bad_quotes_in_dotenv(text: str, message: str, found: list[str]) -> None:
+    faults = Faults()
+    assert list(parse_dotenv(text, "f", {}, faults)) == found
+    assert [(str(each.source), each.message) for each in faults.errors] == [("f:2:1", message)]
+    # With raw, quotes mean themselves.
+    assert parse_dotenv(text, "f", {}, Faults(), raw=True)["B"].strip() in text
+
+
+def test_a_variable_in_dotenv_that_is_not_set_is_warned_of() -> None:
+    faults = Faults()
+    assert parse_dotenv("A=1\nPW=pa$word\nB=${C:-$A}", "f", {}, faults) == {"A": "1", "PW": "pa", "B": "1"}
+    (warning,) = faults.warnings
+    assert str(warning.source) == "f:2:1"
+    assert warning.message == "the value of PW has a variable that is not set; empty text stands for it"
+    assert parse_dotenv("A='pa$word'\nB=pa$$word", "f", {}, faults) == {"A": "pa$word", "B": "pa$word"}
+
+
+@pytest.mark.parametrize("text", ["A=1\n=2", "A=1\n!x\nB=2", "A=1\nB=${\nC=3"])
 def test_bad_dotenv_lines_have_their_place(text: str) -> None:
     faults = Faults()
     found = parse_dotenv(text, "f", {}, faults)
