@@ -7,6 +7,7 @@ stand on, other ``x-`` keys go, and so do, after being noted, the keys that neta
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.manifest import vocabulary
@@ -87,12 +88,13 @@ def _clean(mapping: Mapping, not_used: Table[str, Shape], faults: Faults, unused
         faults.add(f"!reset does nothing on {OWN}", source_of(own), "write it on the keys under it")
     elif isinstance(own, Mapping):
         for key, value in own.entries.items():
-            value.tag = value.tag or own.tag
             if key in mapping.entries and mapping.entries[key] is not value:
                 first = source_of(mapping.keys[key])
                 faults.add(f"key '{key}' is given twice; also at {first}", source_of(own.keys[key]), "remove one")
             else:
-                mapping.put(own.keys[key], value)
+                # A tag of its own: aliases share the value.
+                tagged = value if value.tag or not own.tag else replace(value, tag=own.tag)
+                mapping.put(own.keys[key], tagged)
     elif own is not None and not is_null(own):
         faults.add(f"{OWN} takes a mapping of keys", source_of(own))
     for key in [key for key in mapping.entries if key.startswith("x-") or key in not_used]:

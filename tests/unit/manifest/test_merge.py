@@ -103,6 +103,14 @@ def test_what_is_reset_stays_so_until_something_comes_over_it() -> None:
     assert result["networks"]["n"]["allow"] == [{"network": "b"}]
 
 
+def test_a_tag_on_our_own_keys_is_not_that_of_values_which_aliases_share(load_text: LoadText) -> None:
+    first = "services: {a: &s {network_mode: host, x-netapply: {open: [80], user: a}}, b: *s}"
+    over = "x-o: &o [90]\nservices: {a: {x-netapply: {open: *o}}, b: {x-netapply: !override {open: *o, user: b}}}"
+    one, two = load_text(first, over).containers
+    assert [[span.first for span in each.open] for each in (one, two)] == [[80, 90], [90]]
+    assert (one.user, two.user) == ("a", "b")
+
+
 def test_reset_and_extends(load_text: LoadText) -> None:
     first = "services: {a: {ports: ['80:80'], user: '1'}}"
     base = "services: {base: {ports: !reset ['81:81'], user: '2'}, a: {extends: base, ports: ['82:82']}}"
