@@ -45,7 +45,6 @@ def convert_container(
 ) -> Container:
     """One container; what is wrong with it is noted."""
     source = context.key_at("containers", name)
-    context.check_name("container", name, source)
     mode = convert_mode(name, part, context)
     restart, restart_limit = convert_restart(name, part, context)
     return Container(

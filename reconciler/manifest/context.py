@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from reconciler.errors import Source
     from reconciler.manifest.models import ContainerPart
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+NAME_PATTERN = "[a-zA-Z0-9_][a-zA-Z0-9_.-]*"
+"""Of a container or network: Compose's, without those that a tool takes for an option, or a folder for hidden."""
+_NAME = re.compile(NAME_PATTERN)
 _MOST_PORTS = 200_000
 """Of one stack: three containers that publish all there are."""
 LONGEST_NAME = 63
@@ -87,7 +89,7 @@ class Context:
         """Note a name that no container, network or stack can have."""
         if not _NAME.fullmatch(name):
             message = f"'{name}' cannot be the name of a {what}"
-            hint = typographic_hint(name) or "letters, digits, '_', '.' and '-', a letter or digit first"
+            hint = typographic_hint(name) or "letters, digits, '_', '.' and '-', but neither '.' nor '-' first"
             self.faults.add(message, source, hint)
         elif len(name) > LONGEST_NAME:
             message = f"the name of a {what} has at most {LONGEST_NAME} characters, '{name[:20]}…' has {len(name)}"

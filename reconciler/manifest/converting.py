@@ -83,6 +83,8 @@ def _parts(
     profiles: frozenset[str],
 ) -> tuple[dict[str, Network], tuple[Container, ...]]:
     for name, each in (part.containers or {}).items():
+        # Also of those that are no part of the stack now.
+        context.check_name("container", name, context.key_at("containers", name))
         check_profiles(name, each, context)
     networks = {
         key: convert_network(key, entry or NetworkPart(), context) for key, entry in (part.networks or {}).items()

@@ -226,6 +226,6 @@ def _items(node: Node | None) -> list[Node]:
 
 
 def _anchor(node: Node | None, directory: str) -> None:
-    if isinstance(node, Scalar) and node.text and not node.text.startswith("/"):
+    if isinstance(node, Scalar) and node.text and not is_null(node) and not node.text.startswith("/"):
         node.text = str(Path(directory).absolute() / node.text)
         node.value = node.text

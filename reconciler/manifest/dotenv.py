@@ -41,7 +41,7 @@ def parse_dotenv(
 ) -> dict[str, str]:
     """The variables of one file; with ``raw`` each line is NAME=VALUE, quotes and dollar signs mean themselves.
 
-    Single quotes take text as it is, but for ``\\'``; in double quotes and without quotes
+    Single quotes take text as it is, but for an escaped quote; in double quotes and without quotes
     variables are replaced, from ``environment`` and the lines before, and one that is not
     set is warned of. A name alone takes the value that ``environment`` has. Lines that are
     none of this are noted with their place.

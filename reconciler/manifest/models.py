@@ -8,9 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Tag
+from pydantic import Tag, WithJsonSchema
 
-from reconciler.manifest.forms import BY_FORM, LIST, MAP, TEXT, Flag, Number, Pairs, Part, Text, Words, key, needed
+from reconciler.manifest.forms import (
+    BY_FORM,
+    LIST,
+    MAP,
+    TEXT,
+    Count,
+    Flag,
+    Number,
+    Pairs,
+    Part,
+    Text,
+    Words,
+    key,
+    needed,
+    or_variable,
+)
 from reconciler.manifest.network_models import NetworkPart, Networks
 
 
@@ -51,9 +66,15 @@ class HostAddressPart(Part):
 class DeployPart(Part):
     """How the container is rolled out; only the number of replicas matters here."""
 
-    replicas: Number | None = key("How many containers: NAME-1, NAME-2 and so on.", 3, 1)
+    replicas: Count | None = key("How many containers: NAME-1, NAME-2 and so on.", 3, 1)
 
 
+Restart = Annotated[
+    Text,
+    WithJsonSchema(
+        {"type": "string", "pattern": or_variable("(no|always|on-failure(:[0-9]{1,9})?|unless-stopped)?")},
+    ),
+]
 Open = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[SpanPart, Tag(MAP)], BY_FORM]
 Listens = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[ListenPart, Tag(MAP)], BY_FORM]
 HostAddress = Annotated[Annotated[Text, Tag(TEXT)] | Annotated[HostAddressPart, Tag(MAP)], BY_FORM]
@@ -126,8 +147,8 @@ class ContainerPart(Part):
     pid: Text | None = key("The PID namespace: private, host, service:NAME or container:NAME.", "host", "private")
     uts: Text | None = key("The UTS namespace: private, host, service:NAME or container:NAME.", "host", "private")
     rm: Flag | None = key("Remove the container as soon as its command has ended.", example=True, default=False)
-    restart: Text | None = key("no, always, on-failure, on-failure:TIMES or unless-stopped.", "always", "no")
-    scale: Number | None = key("How many containers: NAME-1, NAME-2 and so on.", 3, 1)
+    restart: Restart | None = key("no, always, on-failure, on-failure:TIMES or unless-stopped.", "always", "no")
+    scale: Count | None = key("How many containers: NAME-1, NAME-2 and so on.", 3, 1)
     deploy: DeployPart | None = key("How the container is rolled out.", {"replicas": 3}, {})
     privileged: Flag | None = key("Not used; with network_mode host a warning.", example=True, default=False)
     cap_add: list[Text] | None = key("Not used; NET_ADMIN with network_mode host is a warning.", ["NET_RAW"], [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.manifest.forms import MOST_REPLICAS
 from reconciler.manifest.model import Attachment, Container, PortMapping
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from reconciler.errors import Source
     from reconciler.manifest.context import Context
     from reconciler.manifest.models import ContainerPart
-
-_MOST = 1000
 
 
 def replicas_of(name: str, part: ContainerPart, context: Context) -> int:
@@ -29,8 +28,8 @@ def replicas_of(name: str, part: ContainerPart, context: Context) -> int:
         message = f"scale {part.scale} of container '{name}' and deploy.replicas {deployed} at {other} do not agree"
         context.faults.add(message, source, "remove one of them")
     count = part.scale if part.scale is not None else deployed or 0
-    if not 0 <= count <= _MOST:
-        context.faults.add(f"{count} containers are not possible", source, f"a number from 0 to {_MOST}")
+    if not 0 <= count <= MOST_REPLICAS:
+        context.faults.add(f"{count} containers are not possible", source, f"a number from 0 to {MOST_REPLICAS}")
         return 1
     if count > 1 and part.container_name:
         message = f"container_name '{part.container_name}' is one name, but there are {count} containers"

@@ -26,6 +26,10 @@ _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
 )
 _LONGEST_NUMBER = 100
+FLAG_PATTERN = "[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?|[oO]([nN]|[fF][fF])|[01]"
+NUMBER_PATTERN = r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
+WHOLE_PATTERN = "[-+]?[0-9]+"
+"""Texts that stand for a flag, for any number and for a whole one, in what JSON Schema's and Python's patterns share."""
 _BASES = {"0o": 8, "0x": 16}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.manifest import vocabulary
+from reconciler.manifest.context import LONGEST_NAME, NAME_PATTERN
 from reconciler.manifest.meanings import about_nested, about_top
 from reconciler.manifest.models import ContainerPart, DeployPart, PortPart, StackPart
 from reconciler.manifest.network_models import AttachmentPart, IpamPart, NetworkPart, PoolPart
@@ -77,6 +78,8 @@ def schema() -> dict[str, Any]:
         "oneOf": [{"type": "string"}, _EXTENSION, {"type": "null"}],
     }
     keys = stack["properties"]
+    for collection in ("containers", "networks"):
+        keys[collection]["propertyNames"] = {"pattern": f"^{NAME_PATTERN}$", "maxLength": LONGEST_NAME}
     keys["services"] = {**keys["containers"], "description": "Compose's word for containers; means the same."}
     keys["include"] = {
         "description": "Other stacks whose containers and networks become part of this one.",
@@ -111,7 +114,7 @@ def _open(part: dict[str, Any], reference: str, unused: Mapping[str, Shape]) -> 
         "default": {},
         "examples": [{}],
         # A part with keys that must be there is not complete under this one.
-        **({"type": "object"} if "required" in part else {"$ref": reference}),
+        **({"type": ["object", "null"]} if "required" in part else {"anyOf": [{"$ref": reference}, {"type": "null"}]}),
     }
     part["patternProperties"] = {"^x-": {"description": YOURS}}
 

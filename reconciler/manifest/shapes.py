@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
@@ -10,21 +11,23 @@ from typing import Any
 
 from reconciler.manifest.faults import Faults, suggestion
 from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
+from reconciler.manifest.scalars import FLAG_PATTERN, NUMBER_PATTERN
 
 YOURS = "Yours: any value; nothing looks at it."
 """What the schema says of keys that begin with x-."""
 
-_FLAGS = frozenset({"true", "false", "yes", "no", "y", "n", "on", "off", "1", "0", "t", "f"})
 _PAIR = "is it text? a colon with a space after it makes a mapping: leave the space out, or write NAME=VALUE"
+_FLAG, _NUMBER = re.compile(FLAG_PATTERN), re.compile(NUMBER_PATTERN)
 _ITEM = object()
 """The value of a key that stands for an item of its list."""
 _SINGLE = {"text": "text", "flag": "true or false", "number": "a number"}
 _SCHEMA: dict[str, list[str]] = {
     "text": ["string", "number", "boolean"],
-    # A variable is text until it is replaced.
     "flag": ["boolean", "string"],
     "number": ["number", "string"],
 }
+# Of text: empty, or a variable, which is text until it is replaced, too.
+_PATTERNS = {"flag": rf"^({FLAG_PATTERN})?$|\$", "number": rf"^({NUMBER_PATTERN})?$|\$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Shape:
             # A variable may stand for any of them.
             return {"anyOf": [{"enum": [*self.words, None]}, {"type": "string", "pattern": "\\$"}]}
         types = list(_SCHEMA.get(self.single, ()))
-        made: dict[str, Any] = {}
+        made: dict[str, Any] = {"pattern": _PATTERNS[self.single]} if self.single in _PATTERNS else {}
         if self.items:
             types.append("array")
             made["items"] = self.items.schema(owner, about)
@@ -119,9 +122,10 @@ def _check_scalar(key: Scalar, node: Scalar, shape: Shape, faults: Faults) -> No
     text = node.text
     if not text:
         return
+    number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
     wrong = {
-        "flag": text.lower() not in _FLAGS,
-        "number": not _is_number(text),
+        "flag": number or not _FLAG.fullmatch(text),
+        "number": not number and not _NUMBER.fullmatch(text),
         "text": bool(shape.words) and text not in shape.words,
     }[shape.single]
     if wrong:
@@ -141,11 +145,3 @@ def _check_mapping(key: Scalar, node: Mapping, shape: Shape, faults: Faults) -> 
     for name in shape.required:
         if name not in node.entries:
             faults.add(f"'{name}' of '{key.text}' is missing", source_of(key), f"add {name}:")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -128,6 +128,20 @@ def test_every_name_on_the_networks_that_are_shared(host: Host) -> None:
     assert host.plan("shop.yaml") == []
 
 
+def test_names_that_begin_with_an_underscore(host: Host) -> None:
+    """Compose has them, for bases that others extend, mostly."""
+    text = "name: shop\nnetworks: {_n: }\ncontainers:\n"
+    text += "  _web: {networks: [_n], ports: ['8080:80'], command: [sleep, '60']}\n  app: {networks: [_n]}\n"
+    host.write("shop.yaml", text)
+    host.netapply("up", "shop.yaml")
+    (address,) = addresses(host, "_web").values()
+    assert ask(host.container("app"), "_web") == ("NOERROR", [address])
+    assert host.netapply("exec", "_web", "hostname").stdout.strip() == "_web"
+    assert host.plan("shop.yaml") == []
+    host.netapply("down", "shop.yaml")
+    assert host.ps() == []
+
+
 @pytest.mark.founding("S1-41", "S3-20")
 def test_an_address_that_changes_is_seen_at_once(host: Host) -> None:
     """S1-41, S3-20."""

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from reconciler.cli import schema as schema_command
+from reconciler.errors import NetapplyError
 from reconciler.manifest import load, meanings, schema, vocabulary
 from reconciler.manifest.canonical import canonical
 from reconciler.manifest.nodes import Mapping, Node, Scalar
@@ -131,7 +132,8 @@ def test_its_own_examples_and_defaults_are_valid(validator: Draft202012Validator
     for place, about in keys_of(document):
         own = Draft202012Validator({"$defs": document["$defs"], **about}) if "#/$defs" in json.dumps(about) else None
         for value in [*about["examples"], *([] if about["default"] is None else [about["default"]])]:
-            found = list((own or Draft202012Validator(about if "$ref" not in about else {})).iter_errors(value))
+            whole = {"$ref": "#"} in about.get("anyOf", ())
+            found = list((own or Draft202012Validator({} if whole else about)).iter_errors(value))
             assert not found, (place, value)
     assert faults(validator, {}) == []
 
@@ -172,3 +174,54 @@ def test_faults_are_found(validator: Draft202012Validator, document: Any, place:
             yield from leaves(error.context or ())
 
     assert place in {error.json_path for error in leaves(validator.iter_errors(document))}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_good"),
+    [
+        ("services: {_a: , a.-_b: }", True),
+        ("services: {-a: }", False),
+        ("services: {.a: {profiles: [none]}}", False),
+        ("networks: {_n: }", True),
+        ("networks: {a b: }", False),
+        (f"containers: {{{'a' * 64}: }}", False),
+        ("containers: {a: {x-netapply: }}", True),
+        ("containers: {a: {ports: [{target: 80, x-netapply: }]}}", True),
+        ("containers: {a: {env_file: [null]}}", False),
+        ("containers: {a: {env_file: , rootfs: }}", True),
+        ("containers: {a: {init: 1}}", False),
+        ("containers: {a: {init: 'Yes', rm: 'false', command: x}}", True),
+        ("containers: {a: {init: maybe}}", False),
+        ("containers: {a: {rm: maybe}}", False),
+        ("containers: {a: {rm: 1, command: x}}", False),
+        ("networks: {n: {enable_ipv6: 1}}", False),
+        ("networks: {n: {enable_ipv6: '1'}}", True),
+        ("containers: {a: {networks: {default: {priority: true}}}}", False),
+        ("containers: {a: {networks: {default: {priority: -5, gw_priority: '-5'}}}}", True),
+        ("containers: {a: {attach: {pid: true}}}", False),
+        ("containers: {a: {scale: true}}", False),
+        ("containers: {a: {scale: '1_0'}}", False),
+        ("containers: {a: {scale: -1}}", False),
+        ("containers: {a: {scale: '-1'}}", False),
+        ("containers: {a: {scale: 1001}}", False),
+        ("containers: {a: {deploy: {replicas: '+2'}}}", True),
+        ("containers: {a: {oom_score_adj: x}}", False),
+        ("containers: {a: {oom_score_adj: true}}", False),
+        ("containers: {a: {oom_score_adj: -500, cpus: '.5', mem_swappiness: 0x10}}", True),
+        ("containers: {a: {cpus: 1_0}}", False),
+        ("containers: {a: {restart: false}}", False),
+        ("containers: {a: {restart: no}}", True),
+        ("containers: {a: {restart: 'on-failure:3'}}", True),
+        ("containers: {a: {restart: sometimes}}", False),
+        ("containers: {a: {restart: '${R:-no}', scale: '${S:-2}', rm: '${X:-no}', oom_score_adj: '${O:-1}'}}", True),
+    ],
+)
+def test_the_loader_says_the_same(validator: Draft202012Validator, tmp_path: Path, text: str, is_good: bool) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    assert (faults(validator, plain(read(text, "a.yaml").root)) == []) is is_good
+    if is_good:
+        load([file], environment={})
+    else:
+        with pytest.raises(NetapplyError):
+            load([file], environment={})
