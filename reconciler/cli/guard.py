@@ -19,7 +19,7 @@ from reconciler.kernel.machine import Machine
 from reconciler.kernel.unconfirmed import Waiting
 from reconciler.observation import Observation
 from reconciler.plan.plan import Plan
-from reconciler.plan.undo import undone
+from reconciler.plan.undo import backend_before, undone
 from reconciler.reconcile import Outcome
 from reconciler.state import State
 
@@ -118,8 +118,8 @@ class _Task:
 
     def undoing(self) -> tuple[Machine, Plan, State]:
         """What is left to undo of the run, and what it leads to. Raises NetapplyError, OSError."""
-        # With the backend that the host had, for the run may have switched it.
-        machine = Machine(self.host, self.before.facts.backend)
+        # The run may have switched it: what was chosen for the run is not what the host had.
+        machine = Machine(self.host, backend_before(self.before))
         now = machine.observe()
         wanted = undone(self.plan, self.before.state, now, host_rule=self.scope.host_rule)
         return machine, reconcile.plan_to(wanted, now), wanted

@@ -98,11 +98,21 @@ def unsupported(resources: Iterable[Resource]) -> tuple[Problem, ...]:
             message = f"{key} of {resource.subject} is not possible with the iptables backend"
             problems.append(Problem(message, resource.source, "use --firewall nftables, or remove it"))
         elif isinstance(resource, Supported):
-            try:
-                rules_of(resource)
-            except NetapplyError as error:
-                problems += error.problems
+            problems += _unsayable(resource)
     return tuple(dict.fromkeys(problems))
+
+
+def supports(resource: Resource) -> bool:
+    """Whether this backend can carry the policy out."""
+    return isinstance(resource, Supported) and not _unsayable(resource)
+
+
+def _unsayable(policy: Supported) -> tuple[Problem, ...]:
+    try:
+        rules_of(policy)
+    except NetapplyError as error:
+        return error.problems
+    return ()
 
 
 def _all(tables: Tables, wanted: Layout, order: Iterable[str]) -> tuple[TableEdit, ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from reconciler.firewall.iptables import supports
+from reconciler.firewall.iptables_parse import BACKEND as IPTABLES
 from reconciler.firewall.pair import Pair
 from reconciler.firewall.policy import FirewallBase, StackPolicy
 
@@ -23,10 +25,14 @@ def combined(chosen: Sequence[Held], other: Sequence[Held]) -> tuple[Held, ...]:
 
     A policy that only the other holds is observed, so that the stack it belongs to keeps it;
     a base of the chosen backend that lacks it is then not intact, and its repair takes it over.
+    What the chosen one cannot carry out it does not lack: it goes with the other, and until then stands there.
     """
     left = missing(chosen, other)
     bases = [policy for policy in other if isinstance(policy, FirewallBase)]
-    kept = [replace(policy, intact=False) if isinstance(policy, FirewallBase) and left else policy for policy in chosen]
+    kept = [
+        replace(policy, intact=False) if isinstance(policy, FirewallBase) and _to_take_over(left, policy) else policy
+        for policy in chosen
+    ]
     return (*kept, *bases, *left)
 
 
@@ -45,10 +51,17 @@ def of_backend(pairs: Iterable[Pair], backend: str) -> list[Pair]:
 
 def with_takeover(pairs: Sequence[Pair], chosen: Sequence[Held], other: Sequence[Held]) -> list[Pair]:
     """The changes of the chosen backend; where they make or repair its base, it takes over what it lacks."""
-    if not any(isinstance(after, FirewallBase) for _, after in pairs):
+    base = next((after for _, after in pairs if isinstance(after, FirewallBase)), None)
+    if base is None:
         return list(pairs)
     changed = {each.key for pair in pairs for each in pair if each is not None}
-    return [*pairs, *((None, policy) for policy in missing(chosen, other) if policy.key not in changed)]
+    taken = _to_take_over(missing(chosen, other), base)
+    return [*pairs, *((None, policy) for policy in taken if policy.key not in changed)]
+
+
+def _to_take_over(policies: Iterable[StackPolicy], base: FirewallBase) -> list[StackPolicy]:
+    """Those that the backend of the base can carry out."""
+    return [policy for policy in policies if base.backend != IPTABLES or supports(policy)]
 
 
 def still_valid(pairs: Iterable[Pair], held: Sequence[Held]) -> list[Pair]:

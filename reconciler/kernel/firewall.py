@@ -137,7 +137,8 @@ class Firewall:
         self._remembered = None
         pairs: list[Pair] = [(nftables.before_of(change), nftables.after_of(change)) for change in changes]
         if self._decided and not self._is_switching:
-            self._write(self._decided[0], pairs)
+            # A base of the other backend does not stand, so it can be neither made nor removed here.
+            self._write(self._decided[0], of_backend(pairs, self._decided[0]))
         else:
             look = self._look()
             self._write(look.backend, with_takeover(of_backend(pairs, look.backend), look.chosen, look.other))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.desired.host import host_resources
-from reconciler.firewall.policy import NetworkPolicy
+from reconciler.firewall.policy import FirewallBase, NetworkPolicy
 from reconciler.observation import Observation
 from reconciler.plan.change import Delete
 from reconciler.plan.plan import Plan
@@ -19,10 +19,21 @@ from reconciler.resources.process import Process
 from reconciler.state import HOST_OWNER, Key, Resource, State
 
 
+def backend_before(before: Observation) -> str:
+    """The backend that held the rules before a run, whichever was chosen for it.
+
+    Of two, after an interrupted switch, the one to which it led; where none did, the run's own.
+    """
+    held = [each.backend for each in before.state if isinstance(each, FirewallBase)]
+    chosen = before.facts.backend
+    return chosen if chosen in held or not held else held[0]
+
+
 def undone(plan: Plan, before: State, now: Observation, *, host_rule: bool = True) -> State:
     """What is there ``now``, with everything that ``plan`` changed as it was ``before``.
 
     What others did meanwhile stays, and so do, of what the plan made, the networks that they stand on.
+    The rules go to the backend of ``now``, which is to be the one of ``backend_before``.
     """
     touched = {resource.key for change in plan.changes for resource in _both(change)}
     made = {
@@ -34,6 +45,7 @@ def undone(plan: Plan, before: State, now: Observation, *, host_rule: bool = Tru
     }
     kept = {key: each for key, each in now.state.items() if key not in touched and not _belongs(each, made)}
     kept |= {key: _sound(each) for key, each in before.items() if key in touched}
+    kept = {key: each for key, each in kept.items() if not _is_base_of_another(each, now.facts.backend)}
     _add_needed(kept, now.state)
     stacks = State(each for each in kept.values() if each.owner != HOST_OWNER)
     needed = {each.key for each in host_resources(stacks, now, host_rule=host_rule)}
@@ -54,9 +66,21 @@ def _belongs(resource: Resource, containers: set[str]) -> bool:
     return resource.sandbox in containers or getattr(resource, "container", None) in containers
 
 
+def _is_base_of_another(resource: Resource, backend: str) -> bool:
+    # One backend holds the rules of a host; what a switch left of the other is not put back.
+    return isinstance(resource, FirewallBase) and resource.backend != backend
+
+
 def _sound(resource: Resource) -> Resource:
-    # A command that could not stay as it was cannot be made so again: it is started anew.
-    return replace(resource, fault="") if isinstance(resource, Process) else resource
+    match resource:
+        case Process():
+            # A command that could not stay as it was cannot be made so again: it is started anew.
+            return replace(resource, fault="")
+        case FirewallBase():
+            # Nobody wants back what somebody had broken, and no backend could write it.
+            return replace(resource, intact=True, strays=())
+        case _:
+            return resource
 
 
 def _add_needed(kept: dict[Key, Resource], now: State) -> None:

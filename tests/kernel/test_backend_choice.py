@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from reconciler.firewall.policy import FirewallBase
+from reconciler.kernel.firewall import Firewall
+from reconciler.plan.change import Delete
 from tests.kernel.lab import Host, Lab, Machine
 from tests.kernel.reachability import PROTOCOLS
 
@@ -141,6 +144,43 @@ def test_an_interrupted_switch_is_finished(host: Host, outside: Machine) -> None
     host.container("web", "blog").serve(80, name="blog")
     assert outside.ask(host.ipv4, 9090)
     assert plan(host)["changes"] == []
+
+
+ONLY_NFTABLES = """name: one
+networks: {{front: {allow}, back: {{}}}}
+containers:
+  web: {{ports: ["8001:80"], networks: [front]{addresses}}}
+  db: {{networks: [back]}}
+"""
+
+
+def test_what_only_nftables_can_do_goes_in_the_run_that_switches(host: Host, outside: Machine) -> None:
+    addresses = f", floating_ip: 192.0.2.60, egress_ip: {host.ipv4}"
+    host.write("one.yaml", ONLY_NFTABLES.format(allow="{allow: [back]}", addresses=addresses))
+    host.netapply("up", "one.yaml")
+    host.container("web").serve(80, name="web")
+    assert outside.ask("192.0.2.60", 80)
+    host.write("one.yaml", ONLY_NFTABLES.format(allow="{}", addresses=""))
+    host.netapply("--firewall", "iptables", "up", "one.yaml")
+    assert not has_nftables(host)
+    assert host.plan("one.yaml") == []
+    assert outside.ask(host.ipv4, 8001)
+
+
+def test_a_backend_leaves_its_rules_when_the_others_base_goes(host: Host) -> None:
+    """That base does not stand, so there is nothing to do; once, all of the chosen backend's rules went."""
+    host.write("shop.yaml", SHOP)
+    up(host, "--firewall", "iptables")
+    before = legacy_rules(host)
+
+    def remove() -> None:
+        firewall = Firewall("iptables")
+        firewall.observe()
+        firewall.apply([Delete(FirewallBase("nftables"), "")])
+        firewall.close()
+
+    host.inside(remove)
+    assert legacy_rules(host) == before
 
 
 def test_without_python_iptables(host: Host, lab: Lab) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.firewall.pair import Pair
-from reconciler.firewall.policy import FirewallBase, PublishedPort
+from reconciler.firewall.policy import FirewallBase, NetworkPolicy, PublishedPort
 from reconciler.firewall.switching import combined, missing, of_backend, still_valid, with_takeover
+from reconciler.firewall.translation import FloatingPolicy
 
 OLD, NEW = FirewallBase("nftables"), FirewallBase("iptables")
 WEB = PublishedPort("shop", "shop/web", "tcp", "0.0.0.0", 8080, "10.0.0.2", 80)
+FLOATING = FloatingPolicy("blog", "blog/app", "192.0.2.60", "10.0.0.3")
+STRANGE = NetworkPolicy("blog", "blog/front", "br+", ("10.0.0.0/24",))
 APP = PublishedPort("blog", "blog/app", "tcp", "0.0.0.0", 9090, "10.0.0.3", 80)
 
 
@@ -23,6 +26,14 @@ def test_both_bases_are_observed_while_both_stand() -> None:
 
 def test_a_new_base_that_lacks_something_is_not_intact() -> None:
     assert combined([NEW, WEB], [OLD, WEB, APP]) == (replace(NEW, intact=False), WEB, OLD, APP)
+
+
+def test_what_the_new_backend_cannot_do_it_does_not_lack() -> None:
+    """It goes with the old one; iptables has no floating addresses, and cannot say some names of links."""
+    left = (FLOATING, STRANGE)
+    assert combined([NEW, WEB], [OLD, WEB, *left]) == (NEW, WEB, OLD, *left)
+    assert with_takeover([(None, NEW)], [], [OLD, *left]) == [(None, NEW)]
+    assert combined([OLD, WEB], [NEW, WEB, STRANGE]) == (replace(OLD, intact=False), WEB, NEW, STRANGE)
 
 
 def test_the_chosen_backend_is_believed() -> None:
