@@ -137,21 +137,26 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
         "iifname @bridges oifname != @bridges jump outward",
     ),
     # Only from outside and from containers: the host itself comes by output. A first packet
-    # that is dropped here leaves no connection, so the next one comes here again.
+    # that is dropped here leaves no connection, so the next one comes here again. What leads on
+    # from one address asks nobody who may use a port of all of them: it is not for that one.
     "sources": (
         "ip daddr . meta l4proto . th dport @limited4 ip saddr . ip daddr . meta l4proto . th dport != @sources4 drop",
-        "meta l4proto . th dport @limited4_any ip saddr . meta l4proto . th dport != @sources4_any drop",
         "ip6 daddr . meta l4proto . th dport @limited6 ip6 saddr . ip6 daddr . meta l4proto . th dport != @sources6 drop",
+        "jump ports_of_one",
+        "meta l4proto . th dport @limited4_any ip saddr . meta l4proto . th dport != @sources4_any drop",
         "meta l4proto . th dport @limited6_any ip6 saddr . meta l4proto . th dport != @sources6_any drop",
-        "goto ports",
+        "goto ports_of_all",
     ),
     # What is said of one address goes before what is said of all.
-    "ports": (
+    "ports": ("jump ports_of_one", "goto ports_of_all"),
+    "ports_of_one": (
         "dnat ip to ip daddr . meta l4proto . th dport map @ports4",
         "dnat ip to ip daddr map @floating4",
-        "dnat ip to meta l4proto . th dport map @ports4_any",
         "dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6",
         "dnat ip6 to ip6 daddr map @floating6",
+    ),
+    "ports_of_all": (
+        "dnat ip to meta l4proto . th dport map @ports4_any",
         "dnat ip6 to meta l4proto . th dport map @ports6_any",
     ),
     "judge": (

@@ -28,7 +28,7 @@ KNOWN: frozenset[Digests] = frozenset(
         # nftables 1.0.6
         Digests(
             "3792cc88a844db1ff2b8472c5f545bc92cfa3313687cfa661adbca980429eb94",
-            "a2dbda188404b8d4fd51d5b2df9f30d380cad6c1efef3cce2f636922e2b72139",
+            "910ced1ab0882967020d4a20aa660c330a0e9819a09f3430e58ec54b335cdbb0",
         ),
     }
 )

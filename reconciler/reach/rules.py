@@ -58,12 +58,11 @@ class Rules:
 
     def arriving(self, packet: Packet) -> Ruling:
         """Whether who sends it to a host address from elsewhere may use the port that is published there."""
-        address, protocol, port = packet.destination, packet.protocol, packet.destination_port
-        wildcard = _EVERY[packet.family]
-        for published in (self.ports.get((address, protocol, port)), self.ports.get((wildcard, protocol, port))):
-            if published and published.sources and not _is_from(packet.source, published.sources):
-                what = f"drop, port {port}/{protocol} is published {origins(published.sources)} only"
-                return dropped(f"{what}, not for {packet.source}", published.source)
+        target = self.target(packet)
+        # What is for a floating address is nobody's port, also where another has that number at all addresses.
+        if isinstance(target, PublishedPort) and target.sources and not _is_from(packet.source, target.sources):
+            what = f"drop, port {packet.destination_port}/{packet.protocol} is published {origins(target.sources)} only"
+            return dropped(f"{what}, not for {packet.source}", target.source)
         return NO_SAY
 
     def entering(self, passage: Passage) -> Ruling:

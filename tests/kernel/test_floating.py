@@ -85,6 +85,29 @@ def test_a_floating_address_leads_in_and_out(host: Host, outside: Machine) -> No
     assert host.snapshot() == before
 
 
+LIMITED = "{target: 80, published: 80, sources: [10.0.0.0/8, 'fd00:1::/64']}"
+VERY_ADDRESS = "{target: 80, published: 81, host_ip: 192.0.2.50, sources: [10.0.0.0/8]}"
+
+
+def test_who_may_use_anothers_port_does_not_matter_there(host: Host, outside: Machine) -> None:
+    """But who may use a port that is published at that very address does: it goes before."""
+    text = STACK.format(web=FLOATING, app="").replace('"80:80"', f"{LIMITED}, {VERY_ADDRESS}")
+    host.write("stack.yaml", text)
+    host.netapply("up", "stack.yaml")
+    assert host.plan("stack.yaml") == []
+    web, app, far = (host.container(name) for name in ("web", "app", "far"))
+    web.serve(80, 81)
+    app.serve(80)
+    for asker in (outside, far):
+        assert [who(asker, address) for address in (FLOAT4, FLOAT6)] == ["web", "web"]
+    refused_there = [(outside, host.ipv4, 80), (outside, host.ipv6, 80), (outside, FLOAT4, 81)]
+    assert host.lab.ask_all([(*each, "tcp") for each in refused_there]) == [None] * 3
+    for address, port in ((FLOAT4, 80), (FLOAT6, 80), (FLOAT4, 81), (host.ipv4, 80)):
+        asked = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        said = host.netapply("reach", outside.ipv6 if ":" in address else outside.ipv4, asked, check=False)
+        assert said.returncode == (0 if port == 80 and address != host.ipv4 else 2), said.stdout + said.stderr
+
+
 @pytest.mark.founding("S0-26")
 def test_it_is_announced(host: Host, outside: Machine) -> None:
     """The neighbours hear whose it is now: they knew it from another machine."""
