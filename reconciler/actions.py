@@ -262,6 +262,14 @@ class AnnounceAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnounceLink:
+    """Tell the neighbours on ``interface`` of the namespace the MAC that its addresses, all of them, have now."""
+
+    namespace: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
 class Firewall:
     """Stands for a change that the firewall backend turns into one transaction with its neighbours."""
 
@@ -296,5 +304,6 @@ Action = (
     | RemoveContainerFile
     | ClaimAddress
     | AnnounceAddress
+    | AnnounceLink
     | Firewall
 )

@@ -6,6 +6,8 @@ import socket
 import struct
 from contextlib import suppress
 
+from reconciler.kernel.netlink import RouteSocket, addresses
+
 _ARP = 0x0806
 _BROADCAST = b"\xff" * 6
 _ALL_NODES = "ff02::1"
@@ -23,6 +25,19 @@ def announce(interface: str, address: str) -> None:
             _advertise(interface, address)
         else:
             _request(interface, address)
+
+
+def announce_all(interface: str) -> None:
+    """Say it of every address that ``interface`` has: its MAC is another one. As ``announce``."""
+    with suppress(OSError):
+        index = socket.if_nametoindex(interface)
+        route_socket = RouteSocket()
+        try:
+            found = [each.address.partition("/")[0] for each in addresses(route_socket) if each.link_index == index]
+        finally:
+            route_socket.close()
+        for address in found:
+            announce(interface, address)
 
 
 def _mac(interface: str) -> bytes:

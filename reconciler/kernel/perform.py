@@ -116,6 +116,8 @@ class Performer:
                 address_claim.claim(interface, address)
             case a.AnnounceAddress(namespace, interface, address):
                 self._inside(namespace, lambda: announce.announce(interface, address))
+            case a.AnnounceLink(namespace, interface):
+                self._inside(namespace, lambda: announce.announce_all(interface))
             case _:
                 return False
         return True

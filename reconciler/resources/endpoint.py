@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from errno import ENODEV
 from typing import Any, ClassVar
 
-from reconciler.actions import HOST, Action, Netlink
+from reconciler.actions import HOST, Action, AnnounceLink, Netlink
 from reconciler.errors import Source
 from reconciler.naming import LINK_GROUP, Label, mac_address
 from reconciler.netlink import constants as c
@@ -101,6 +101,9 @@ class Endpoint(PartOfSandbox):
         if (self.mac, self.mtu, self.up) != (before.mac, before.mtu, before.up):
             header = link_header(c.IFF_UP if self.up else 0, c.IFF_UP)
             actions.append(self._inside(header, mac(c.IFLA_ADDRESS, self.mac), u32(c.IFLA_MTU, self.mtu)))
+        if self.mac != before.mac:
+            # The host and the neighbours would go on sending to the old one, for three quarters of a minute.
+            actions.append(AnnounceLink(self.container, self.interface))
         return tuple(actions)
 
     def delete(self) -> tuple[Action, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from errno import EADDRINUSE, EBUSY, EINVAL, ENODEV, EOPNOTSUPP
 from typing import Any, ClassVar
 
-from reconciler.actions import HOST, Action, Netlink
+from reconciler.actions import HOST, Action, AnnounceLink, Netlink
 from reconciler.errors import Source
 from reconciler.naming import LINK_GROUP, Label
 from reconciler.netlink import constants as c
@@ -97,10 +97,14 @@ class SubInterface(PartOfSandbox):
         return (self._birth(), self._settings(_CONFIGURATION))
 
     def update(self, before: SubInterface) -> tuple[Action, ...]:
+        settings: tuple[Action, ...] = (self._settings(self._mac()),)
+        if self.mac != before.mac and self._mac():
+            # Of IPv4 the kernel tells the neighbours (arp_notify), of IPv6 it would not.
+            settings += (AnnounceLink(self.container, self.interface),)
         if (self.mode, self.flag) == (before.mode, before.flag):
-            return (self._settings(self._mac()),)
+            return settings
         body = link_header() + text(c.IFLA_IFNAME, self.interface) + link_info(self.driver, self.mode, self.flag)
-        return (Netlink(self.container, c.RTM_NEWLINK, 0, body), self._settings(self._mac()))
+        return (Netlink(self.container, c.RTM_NEWLINK, 0, body), *settings)
 
     def delete(self) -> tuple[Action, ...]:
         body = link_header() + text(c.IFLA_IFNAME, self.interface)

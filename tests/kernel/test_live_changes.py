@@ -246,3 +246,28 @@ def test_a_changed_subnet_keeps_the_namespaces(lab: Lab) -> None:
     assert outside.ask(host.ipv4, 8080) is not None
     assert host.container("web").ipv4 == "172.30.9.10"
     assert host.ask("172.30.9.10", 80) is not None
+
+
+def test_another_mac_is_known_at_once(lab: Lab) -> None:
+    """To the host, and so to who comes by a port, and to the neighbours; by themselves they would take 45 s."""
+    host, outside = lab.host(), lab.machine("outside")
+    text = """name: shop
+networks: {front: {enable_ipv6: true}}
+containers:
+  web: {ports: ["8080:80"], networks: {front: {mac_address: "02:42:ac:1c:00:0a"}}}
+  app: {networks: [front]}
+"""
+    host.write("stack.yaml", text)
+    host.netapply("up", "stack.yaml")
+    web, app = host.container("web"), host.container("app")
+    web.serve(80)
+
+    def answers() -> list[bool]:
+        ways = [(outside, host.ipv4, 8080), (outside, host.ipv6, 8080), (app, web.ipv4, 80), (app, web.ipv6, 80)]
+        return [each is not None for each in lab.ask_all([(*way, "tcp") for way in ways], timeout=5)]
+
+    assert answers() == [True] * 4
+    host.write("stack.yaml", text.replace("00:0a", "00:0b"))
+    host.netapply("up", "stack.yaml")
+    assert answers() == [True] * 4
+    assert host.plan("stack.yaml") == []

@@ -233,6 +233,16 @@ def test_a_routers_advertisements_change_nothing(host: Host, router: Machine) ->
     assert host.plan("home.yaml") == []
 
 
+def test_another_mac_is_known_at_once_on_the_lan(host: Host, router: Machine) -> None:
+    text = stack(containers="web").replace("[lan]", "{lan: {mac_address: '02:00:00:00:00:98'}}")
+    up(host, text)
+    web = host.container("web")
+    web.serve(80)
+    for last in ("98", "99"):
+        up(host, text.replace("00:98", f"00:{last}"))
+        assert [router.ask(each, 80, timeout=5) is not None for each in (web.ipv4, web.ipv6)] == [True, True]
+
+
 def test_the_host_gets_a_way_in_on_wish(host: Host, router: Machine) -> None:
     before = settled(host)
     given = 'host_address: [192.0.2.100, "2001:db8::100"]'

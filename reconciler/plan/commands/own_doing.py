@@ -51,5 +51,6 @@ SAYINGS: dict[type, Callable[[Any], str]] = {
     a.ForgetEndedJob: lambda action: f"forget that {action.container} has run",
     a.ClaimAddress: lambda action: f"ask the neighbours on {action.interface} whether one of them has {action.address}",
     a.AnnounceAddress: lambda action: f"tell the neighbours on {action.interface} where {action.address} is now",
+    a.AnnounceLink: lambda action: f"tell the neighbours on {action.interface} the MAC that its addresses have now",
 }
 """Every action that is none of a tool's, by its class."""
