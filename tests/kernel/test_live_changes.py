@@ -271,3 +271,32 @@ containers:
     host.netapply("up", "stack.yaml")
     assert answers() == [True] * 4
     assert host.plan("stack.yaml") == []
+
+
+REUSED = """
+name: reused
+networks: {n: {enable_ipv6: true, ipam: {config: [{subnet: 172.30.9.0/24}, {subnet: "fd30:9::/64"}]}}}
+containers:
+  asker: {networks: [n]}
+  one: {networks: {n: {ipv4_address: 172.30.9.10, ipv6_address: "fd30:9::10"}}}
+  two: {networks: {n: {ipv4_address: 172.30.9.11, ipv6_address: "fd30:9::11"}}}
+"""
+
+
+def test_who_gets_an_address_that_another_had_is_found_at_once(lab: Lab) -> None:
+    """The host and the neighbours remember a MAC for most of a minute."""
+    host = lab.host()
+    swapped = REUSED.replace(".10,", ".99,").replace(".11,", ".10,").replace(".99,", ".11,")
+    swapped = swapped.replace('::10"', '::99"').replace('::11"', '::10"').replace('::99"', '::11"')
+    without = "\n".join(line for line in REUSED.splitlines() if " one:" not in line) + "\n"
+    again = without + "  heir: " + REUSED.split("  one: ")[1].splitlines()[0] + "\n"
+    for text, name in ((REUSED, "one"), (swapped, "two"), (without, ""), (again, "heir")):
+        host.write("stack.yaml", text)
+        host.netapply("up", "stack.yaml")
+        if name:
+            host.container(name).serve(80, name=name, protocols=["tcp"])
+        for asker in (host, host.container("asker")) if name else ():
+            for address in ("172.30.9.10", "fd30:9::10"):
+                answer = asker.ask(address, 80, timeout=5)
+                assert answer is not None, (name, address)
+                assert answer.name == name

@@ -60,8 +60,10 @@ def member_resources(member: Member, interface: str, known: Known, taken: set[st
         bridge_link=bridge_key(network.network, network.interface),
         source=source,
     )
+    # On a bridge that stands, the host and other members may remember who had the address before.
+    standing = network.network in known.bridges
     for address in member.addresses.values():
-        yield Address(owner, member.container, member.container, interface, address, source=source)
+        yield Address(owner, member.container, member.container, interface, address, source=source, announced=standing)
 
 
 def _host_interface(member: Member, known: Known, taken: set[str]) -> str:
