@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from reconciler.desired.answering import behind_gateways
 from reconciler.desired.gateway_clients import check_clients
 from reconciler.desired.gateways import gateway_resources, hops, services
 from reconciler.desired.known import Known
@@ -13,7 +14,6 @@ from reconciler.desired.wired import Wired
 from reconciler.errors import Problem
 from reconciler.firewall.policy import PublishedPort
 from reconciler.firewall.translation import FloatingPolicy
-from reconciler.resources.route import UNICAST, Route
 from reconciler.state import Resource, State
 
 
@@ -32,10 +32,7 @@ def unanswered(wanted: State) -> Iterable[Problem]:
 
     Of those with published ports or floating addresses: once for the ports, and for each address.
     """
-    routes = [resource for resource in wanted if isinstance(resource, Route)]
-    # Only the way through another container waits for something: that it forwards.
-    guarded = {(route.container, route.family) for route in routes if route.is_way_out and route.after}
-    directed = {(route.container, route.family) for route in routes if route.kind == UNICAST and not route.is_way_out}
+    guarded = behind_gateways(wanted)
     warned = set()
     for way in wanted:
         match way:
@@ -46,7 +43,7 @@ def unanswered(wanted: State) -> Iterable[Problem]:
             case _:
                 continue
         about = what.format(way.container.partition("/")[2])
-        if (way.container, family) in guarded - directed and (way.container, about) not in warned:
+        if (way.container, family) in guarded and (way.container, about) not in warned:
             warned.add((way.container, about))
             message = f"{about} not reached from other machines: it answers through its gateway"
             hint = "give it a route to those machines, through the network's own gateway: routes: [{to: …, via: …}]"

@@ -1,37 +1,24 @@
 """What can be reached from where, and what a plan changes of it: a pure function of two states.
 
-It tells what is asked for and what netapply does for it. Whether the host's own firewall lets it
-through stands in the plan's warnings.
+A port that becomes narrower only closes, and one that becomes wider only opens: what is left of it, or was there
+before, is told with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from itertools import groupby
-from typing import Any
+from typing import Final
 
 from reconciler.errors import Source
-from reconciler.firewall.allow import AllowPolicy
-from reconciler.firewall.opening import Opening
-from reconciler.firewall.policy import UNSERVED, NetworkPolicy, PublishedPort
-from reconciler.firewall.translation import FloatingPolicy
-from reconciler.resources.bridge import Bridge
-from reconciler.resources.endpoint import Endpoint
-from reconciler.resources.joined import Joined
-from reconciler.resources.sub_interface import SubInterface
+from reconciler.plan.way import THIS_HOST, Way, is_subnet
+from reconciler.plan.ways import ways
 from reconciler.state import State
 
-ANY_MACHINE = "any machine"
-THIS_HOST = "this host only"
-EVERY_PORT = "every port"
-_ALL4, _ALL6 = "0.0.0.0", "::"  # noqa: S104  # compared, never bound
-_EVERY_ADDRESS = {
-    frozenset({_ALL4, _ALL6}): "every address of the host",
-    frozenset({_ALL4}): "every IPv4 address of the host",
-    frozenset({_ALL6}): "every IPv6 address of the host",
-}
+_IPV4, _IPV6, _BOTH = "every IPv4 address", "every IPv6 address", "every address"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,22 +28,26 @@ class Exposed:
     ``target`` is ``stack/container``, or a network where all its members are meant, and ``port`` what of it is
     reached (``80/tcp``, ``every port``). ``at`` is where somebody meets it (``8080/tcp on every address of the
     host``), empty where that is its own address. ``origin`` is from where: ``any machine``, ``this host only``,
-    ``members of network front``, or the sources.
+    ``members of network front``, or the sources. ``unchanged``: the part of a way that opens or closes which does
+    neither (``from 10.0.0.0/8 and this host``); empty: there is none.
     """
 
     target: str
     port: str
     at: str
     origin: str
+    unchanged: str = ""
     source: Source | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         way = f"{self.at} -> " if self.at else ""
-        return f"from {self.origin}: {way}{self.port} of {self.target}"
+        before = f"; as before {self.unchanged}" if self.unchanged else ""
+        return f"from {self.origin}: {way}{self.port} of {self.target}{before}"
 
     def record(self) -> dict[str, str]:
         """For JSON."""
-        return {"target": self.target, "port": self.port, "at": self.at, "from": self.origin}
+        found = {"target": self.target, "port": self.port, "at": self.at, "from": self.origin}
+        return found | ({"unchanged": self.unchanged} if self.unchanged else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,147 +61,96 @@ class Exposure:
         return bool(self.opened or self.closed)
 
 
-_SHOWN = 8
+SHOWN: Final = 8
 """How many names a line has; the containers that are new stand elsewhere in the plan, each by itself."""
 
 
-def lines(ways: Iterable[Exposed]) -> tuple[str, ...]:
+def lines(found: Iterable[Exposed]) -> tuple[str, ...]:
     """The ways in words, sorted; what is reached in the same way from the same place is one line."""
-    ordered = sorted(ways, key=lambda way: (way.origin, way.at, way.port, way.target))
-    found = []
-    for _, group in groupby(ordered, key=lambda way: (way.origin, way.at, way.port)):
+    ordered = sorted(found, key=lambda way: (*_manner(way), way.target))
+    told = []
+    for _, group in groupby(ordered, key=_manner):
         alike = list(group)
-        first = alike[0]
-        targets = ", ".join(way.target for way in alike[:_SHOWN])
-        more = f" and {len(alike) - _SHOWN} more" if len(alike) > _SHOWN else ""
-        found.append(str(Exposed(targets + more, first.port, first.at, first.origin)))
-    return tuple(found)
+        targets = ", ".join(way.target for way in alike[:SHOWN])
+        more = f" and {len(alike) - SHOWN} more" if len(alike) > SHOWN else ""
+        told.append(str(replace(alike[0], target=targets + more)))
+    return tuple(told)
+
+
+def _manner(way: Exposed) -> tuple[str, ...]:
+    return (way.origin, way.at, way.port, way.unchanged)
 
 
 def difference(before: State, after: State) -> Exposure:
-    """What changes when the one becomes the other."""
-    old, new = exposed(before), exposed(after)
-    return Exposure(tuple(sorted(new - old)), tuple(sorted(old - new)))
+    """What changes when the one becomes the other.
+
+    Nothing opens that a wider way led to before, and nothing closes that a wider one leads to now.
+    """
+    old, new = ways(before), ways(after)
+    return Exposure(_only_in(new, old), _only_in(old, new))
 
 
 def exposed(state: State) -> frozenset[Exposed]:
     """Everything that can be reached in this state, from wherever."""
-    parts = _parts(state)
-    bridges: dict[str, Bridge] = {each.interface: each for each in parts[Bridge]}
-    policies: dict[str, NetworkPolicy] = {each.interface: each for each in parts[NetworkPolicy]}
-    return frozenset(
-        (
-            *_published(parts[PublishedPort]),
-            *(_opened(each) for each in parts[Opening]),
-            *(_floating(each) for each in parts[FloatingPolicy]),
-            *(_allowed(each, bridges) for each in parts[AllowPolicy]),
-            *(way for each in parts[Endpoint] for way in _on_bridge(each, policies)),
-            *(_on_parent(each) for each in parts[SubInterface] if each.network),
-            *(_on_host(each) for each in parts[Joined] if not each.namespace),
-        )
-    )
+    return frozenset(_told((way, "") for way in ways(state)))
 
 
-_KINDS = (PublishedPort, Opening, FloatingPolicy, AllowPolicy, NetworkPolicy, Bridge, Endpoint, SubInterface, Joined)
+def _only_in(some: frozenset[Way], others: frozenset[Way]) -> tuple[Exposed, ...]:
+    left = some - others
+    sides = {(way.target, way.side) for way in left}
+    comparable = defaultdict(list)
+    for way in others:
+        if (way.target, way.side) in sides:
+            comparable[way.target, way.side].append(way)
+    found = []
+    for way in left:
+        near = comparable[way.target, way.side]
+        if not any(other.covers(way) for other in near):
+            found.append((way, _parts(way, [other for other in near if way.covers(other)])))
+    return tuple(sorted(_told(found)))
 
 
-def _parts(state: State) -> Mapping[type, list[Any]]:
-    """The resources that matter here, by their class: one pass over a state that may have thirty thousand."""
-    parts: dict[type, list[Any]] = {kind: [] for kind in _KINDS}
-    find: Callable[[type], list[Any] | None] = parts.get
-    for resource in state:
-        found = find(type(resource))
-        if found is not None:
-            found.append(resource)
-    return parts
+def _parts(whole: Way, parts: Collection[Way]) -> str:
+    """The ways that are parts of one, in words: without what is as in the whole."""
+    words = []
+    for part in sorted(_told((part, "") for part in parts)):
+        where = f": {part.at}" if part.at != whole.at else ""
+        what = f" -> {part.port}" if part.port != whole.port else ""
+        words.append(f"from {part.origin}{where}{what}")
+    return " and ".join(words)
 
 
-def _published(ports: Iterable[PublishedPort]) -> Iterator[Exposed]:
-    """Ports; one that is published on all addresses of both families alike is one way."""
-    everywhere: dict[tuple[str, str, int, int], dict[str, PublishedPort]] = {}
-    for port in ports:
-        if port.host_address == UNSERVED:
-            continue
-        if not port.routed and port.host_address in {_ALL4, _ALL6}:
-            place = (port.container, port.protocol, port.host_port, port.target_port)
-            everywhere.setdefault(place, {})[port.host_address] = port
-        else:
-            yield _way(port, _place(port), _origin(port))
-    for found in everywhere.values():
-        origins = {_origin(port) for port in found.values()}
-        if len(origins) == 1:
-            yield _way(next(iter(found.values())), _EVERY_ADDRESS[frozenset(found)], origins.pop())
-        else:
-            for address, port in found.items():
-                yield _way(port, _EVERY_ADDRESS[frozenset({address})], _origin(port))
+def _told(found: Iterable[tuple[Way, str]]) -> Iterator[Exposed]:
+    """Ways, each with what of it is unchanged, in as few as say the same."""
+    origins: dict[tuple[str, ...], list[Way]] = defaultdict(list)
+    for way, unchanged in found:
+        # Which ports the members of one network may use of another is said at once.
+        port = "" if way.side == way.origin else way.port
+        origins[way.target, way.side, way.at, port, unchanged].append(way)
+    single: dict[Exposed, int] = {}
+    for (target, _, at, _, unchanged), alike in origins.items():
+        ports = dict(sorted((way.span or ("", 0, 0), way.port) for way in alike))
+        origin = _together({way.origin for way in alike})
+        told = Exposed(target, ", ".join(ports.values()), at, origin, unchanged, alike[0].source)
+        single[told] = alike[0].wildcard
+    for each, wildcard in single.items():
+        twin = replace(each, at=_other_family(each.at)) if wildcard else None
+        if twin not in single:
+            yield each
+        elif wildcard == 4:  # noqa: PLR2004  # the family: one of the two stands for both
+            yield replace(each, at=each.at.replace(_IPV4, _BOTH))
 
 
-def _way(port: PublishedPort, place: str, origin: str) -> Exposed:
-    at = f"{port.host_port}/{port.protocol} on {place}" if not port.routed else place
-    return Exposed(port.container, f"{port.target_port}/{port.protocol}", at, origin, port.source)
+def _other_family(at: str) -> str:
+    return at.replace(_IPV4, _IPV6) if _IPV4 in at else at.replace(_IPV6, _IPV4)
 
 
-def _place(port: PublishedPort) -> str:
-    return f"its own address {port.host_address}" if port.routed else port.host_address
-
-
-def _origin(port: PublishedPort) -> str:
-    if not port.routed and ip_address(port.host_address).is_loopback:
-        return THIS_HOST
-    return _sources(port.sources)
-
-
-def _sources(sources: Iterable[str]) -> str:
-    found = ", ".join(sources)
-    return f"{found} and this host" if found else ANY_MACHINE
-
-
-def _opened(opening: Opening) -> Exposed:
-    at = "every address of the host"
-    return Exposed(
-        opening.container, f"{opening.ports}/{opening.protocol}", at, _sources(opening.sources), opening.source
-    )
-
-
-def _floating(floating: FloatingPolicy) -> Exposed:
-    return Exposed(floating.container, EVERY_PORT, floating.address, ANY_MACHINE, floating.source)
-
-
-def _allowed(allow: AllowPolicy, bridges: Mapping[str, Bridge]) -> Exposed:
-    target, origin = bridges.get(allow.target_interface), bridges.get(allow.interface)
-    name = target.network_name if target else allow.target_name or allow.target_interface
-    ports = ", ".join(allow.record()["ports"]) or EVERY_PORT
-    members = f"members of network {origin.network_name if origin else allow.network}"
-    return Exposed(f"network {name}", ports, "", members, allow.source)
-
-
-def _on_bridge(link: Endpoint, policies: Mapping[str, NetworkPolicy]) -> Iterator[Exposed]:
-    if not (link.interface and link.host_interface and link.bridge):
-        # A half that was found alone, or a pair that is on no bridge, leads nowhere.
-        return
-    policy = policies.get(link.bridge)
-    if policy is None or policy.icc:
-        yield Exposed(link.container, EVERY_PORT, "", f"members of network {link.network_name}", link.source)
-    if policy is None or policy.internal:
-        return
-    families = [word for mode, word in ((policy.mode4, "IPv4"), (policy.mode6, "IPv6")) if mode == "nat-unprotected"]
-    has = {"IPv6" if ":" in subnet else "IPv4" for subnet in policy.subnets}
-    for word in families:
-        if word in has:
-            at = f"its own {word} address on {link.network_name}"
-            yield Exposed(link.container, EVERY_PORT, at, ANY_MACHINE, link.source)
-    if policy.trusted_interfaces:
-        origin = f"machines behind {', '.join(policy.trusted_interfaces)}"
-        yield Exposed(link.container, EVERY_PORT, f"its own address on {link.network_name}", origin, link.source)
-
-
-def _on_parent(link: SubInterface) -> Exposed:
-    origin = f"members of network {link.network_name}"
-    if not link.internal:
-        origin += f" and machines on the host's {link.parent}"
-    return Exposed(link.container, EVERY_PORT, f"its own address on {link.network_name}", origin, link.source)
-
-
-def _on_host(joined: Joined) -> Exposed:
-    origin = "wherever the host's own firewall lets in"
-    return Exposed(joined.container, EVERY_PORT, "the host's addresses", origin, joined.source)
+def _together(origins: set[str]) -> str:
+    """``10.0.0.0/8, 192.0.2.0/24 and this host``."""
+    if len(origins) == 1:
+        return next(iter(origins))
+    subnets = sorted((ip_network(each) for each in origins if is_subnet(each)), key=lambda each: (each.version, each))
+    words = sorted(each for each in origins if not is_subnet(each) and each != THIS_HOST)
+    words.sort(key=lambda each: not each.startswith("members"))
+    named = [*map(str, subnets), *words, *(["this host"] if THIS_HOST in origins else [])]
+    return f"{', '.join(named[:-1])} and {named[-1]}"

@@ -18,6 +18,7 @@ from reconciler.plan import exposure
 from reconciler.plan.grouping import entries, resource_of, shown
 from reconciler.plan.markdown import LIMIT
 from reconciler.plan.plan import Plan
+from reconciler.plan.ways import ways
 from tests.property.strategies import scope
 from tests.property.test_plan import situations, steps_to
 
@@ -88,9 +89,13 @@ def test_folding_loses_nothing(situation: Situation) -> None:
 def test_what_is_told_of_reach_adds_up(situation: Situation) -> None:
     observation, manifests = situation
     wanted = desired(scope(*manifests), observation)
-    before, after = exposure.exposed(observation.state), exposure.exposed(wanted)
+    before, after = ways(observation.state), ways(wanted)
     change = exposure.difference(observation.state, wanted)
-    assert (before | set(change.opened)) - set(change.closed) == after
+    for here, there, told in ((after, before, change.opened), (before, after, change.closed)):
+        new = {way for way in here if not any(other.covers(way) for other in there)}
+        assert {way.target for way in new} == {way.target for way in told}
+        assert bool(new) == bool(told)
+    assert (exposure.exposed(observation.state) == exposure.exposed(wanted)) <= (not change)
     assert not set(change.opened) & set(change.closed)
 
 
