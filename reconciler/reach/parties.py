@@ -114,10 +114,11 @@ def destinations(world: World, rules: Rules, origin: Origin, target: str, port: 
 
 
 def _of_host(world: World, rules: Rules, origin: Origin, port: tuple[int, str]) -> Iterator[str]:
+    """Its addresses, but for floating ones: those are a container's, at every port that is not published there."""
     if origin.place == HOST:
         yield _LOOPBACK[0]
     for uplink in world.uplinks.values():
-        yield from (bare(address) for address in uplink.addresses)
+        yield from _of_its_own(rules, uplink)
     number, protocol = port
     for published in rules.by_number.get((protocol, number), ()):
         address = published.host_address
@@ -126,9 +127,13 @@ def _of_host(world: World, rules: Rules, origin: Origin, port: tuple[int, str]) 
     here = {interface.segment for interface in world.interfaces[origin.place].values()}
     for interface in world.interfaces[HOST].values():
         if interface.segment in here or origin.place == HOST:
-            yield from (bare(address) for address in interface.addresses)
+            yield from _of_its_own(rules, interface)
     if origin.place == HOST:
         yield _LOOPBACK[1]
+
+
+def _of_its_own(rules: Rules, interface: Interface) -> Iterator[str]:
+    return (address for address in map(bare, interface.addresses) if address not in rules.floating)
 
 
 def _of_sandbox(world: World, origin: str, place: str) -> list[str]:

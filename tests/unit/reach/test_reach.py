@@ -319,6 +319,17 @@ def test_an_address_that_no_machine_has_is_an_error(
     assert raised.value.problems[0].hint
 
 
+def test_a_floating_address_is_its_containers_not_the_hosts(tmp_path: Path) -> None:
+    ports = 'ports: ["127.0.0.1:8106:80", "192.0.2.60:8107:81"]'
+    host = made(tmp_path / "m.yaml", f"{{name: m, containers: {{d: {{floating_ip: 192.0.2.60}}, web: {{{ports}}}}}}}")
+    assert not ask(host, "outside host:8106").reachable
+    assert ask(host, "outside 192.0.2.60:8106").answered_by == "m/d"
+    # A port that is published at that very address goes before.
+    assert ask(host, "outside host:8107").answered_by == "m/web"
+    found = matrix(host.state, host.facts)
+    assert [cell.origin for cell, reached in found.items() if cell.port == (8106, "tcp") and reached] == ["host"]
+
+
 def test_who_has_no_address_of_that_family_has_none(observation: Observation) -> None:
     assert ask(observation, "2001:db8::7 db:80").cause.what == "db has no IPv6 address"
 
