@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -32,20 +32,25 @@ _DIFF_SIGNS = {Create: "+", Update: "!", Delete: "-"}
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """What of a plan is written: with each step less. ``lines``: the most lines of each list; None: all."""
+    """What of a plan is written: with each step less."""
 
     objects: bool = True
     unchanged: bool = True
     topology: bool = True
+    reaching: int | None = None
+    """The most lines of the matrix, which goes before what changes does; None: all."""
     lines: int | None = None
+    """The same of each other list."""
 
 
+_LEAST: Final = Fold(objects=False, topology=False)
 _FOLDS: Final = (
     Fold(),
     Fold(objects=False),
-    Fold(objects=False, unchanged=False),
-    Fold(objects=False, topology=False),
-    *(Fold(objects=False, topology=False, lines=lines) for lines in (400, 200, 100, 50, 20, 5, 1, 0)),
+    *(Fold(objects=False, reaching=most) for most in (100, 20)),
+    *(Fold(objects=False, unchanged=False, reaching=most) for most in (20, 5, 0)),
+    *(replace(_LEAST, reaching=most) for most in (20, 0)),
+    *(replace(_LEAST, reaching=most, lines=lines) for lines in (400, 200, 100, 50, 20, 5, 1, 0) for most in (5, 0)),
 )
 
 
@@ -114,11 +119,10 @@ def _parts(content: _Content, fold: Fold) -> Iterator[str]:
     yield from _summary(content.entries)
     yield from _warnings(plan, fold)
     yield from _exposure(content.exposed, fold)
-    yield from _reaching(content.reaching, fold)
     folded = [] if fold.objects else ["the objects of the kernel (`netapply plan --detail`)"]
-    diagram, left_out = _topology(content, fold)
-    yield from diagram
-    folded += left_out
+    for lines, left_out in (_reaching(content.reaching, fold), _topology(content, fold)):
+        yield from lines
+        folded += left_out
     yield from _changes(content.entries, fold)
     if fold.objects:
         yield from _details("Objects of the kernel", _diff(content.objects, None))
@@ -160,11 +164,18 @@ def _exposure(exposed: Exposure, fold: Fold) -> Iterator[str]:
             yield from _fenced("diff", _cut([f"{sign} {line}" for line in exposure.lines(ways)], fold.lines))
 
 
-def _reaching(difference: MatrixDifference | None, fold: Fold) -> Iterator[str]:
+def _reaching(difference: MatrixDifference | None, fold: Fold) -> tuple[list[str], list[str]]:
+    """What changes of the matrix, and what of that is left out."""
     if difference is None:
-        return
-    lines = [f"{sign} {line}" for _, sign, found in difference_groups(difference) for line in found]
-    yield from _details("Who reaches whom", _fenced("diff", _cut(lines or [text.SAME_REACH], fold.lines)))
+        return [], []
+    groups = difference_groups(difference, exposure.SHOWN)
+    lines = [f"{sign} {line}" for _, sign, found in groups for line in found] or [text.SAME_REACH]
+    if fold.reaching is None or len(lines) <= max(fold.reaching, 1):
+        return list(_details("Who reaches whom", _fenced("diff", lines))), []
+    if not fold.reaching:
+        return [], ["who reaches whom (`netapply plan --matrix`)"]
+    told = list(_details("Who reaches whom", _fenced("diff", _cut(lines, fold.reaching))))
+    return told, [f"all but {fold.reaching} lines of who reaches whom (`netapply plan --matrix`)"]
 
 
 def _diagram(topology: Topology) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def _exposure(exposed: Exposure, paint: Paint) -> Iterator[str]:
 def _reaching(difference: MatrixDifference, paint: Paint) -> Iterator[str]:
     if not difference:
         yield SAME_REACH
-    for title, sign, found in difference_groups(difference):
+    for title, sign, found in difference_groups(difference, exposure.SHOWN):
         yield title
         for each in found:
             yield "  " + paint(sign, printable(f"{sign} {each}"))

@@ -36,21 +36,31 @@ def matrix_text(matrix: Matrix) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def difference_groups(difference: MatrixDifference) -> Iterator[tuple[str, str, list[str]]]:
-    """Who reaches what that did not before, then who does so no longer: title, sign, and a line for each port."""
+def difference_groups(difference: MatrixDifference, most: int | None = None) -> Iterator[tuple[str, str, list[str]]]:
+    """Who reaches what that did not before, then who does so no longer: title, sign, and a line for each port.
+
+    A line has ``most`` names and the number of the others; None: all.
+    """
     for title, sign, cells in (
         ("reaches from now on", "+", difference.opened),
         ("reaches no longer", "-", difference.closed),
     ):
         if cells:
-            yield title, sign, _grouped(cells)
+            yield title, sign, _grouped(cells, most)
 
 
-def _grouped(cells: Iterable[Cell]) -> list[str]:
+def _grouped(cells: Iterable[Cell], most: int | None) -> list[str]:
     rows: dict[str, list[str]] = {}
     for cell in cells:
         port = cell.port_text
         rows.setdefault(f"{cell.target}:{port}" if port[0].isdigit() else f"{cell.target}, {port}", []).append(
             cell.origin
         )
-    return [f"{target}  from {', '.join(origins)}" for target, origins in sorted(rows.items())]
+    return [f"{target}  from {_named(origins, most)}" for target, origins in sorted(rows.items())]
+
+
+def _named(names: list[str], most: int | None) -> str:
+    # Who is no container says most, and there is one of each.
+    ordered = [name for name in names if "/" not in name] + [name for name in names if "/" in name]
+    shown = ordered[:most] if most is not None and len(names) > most else names
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")

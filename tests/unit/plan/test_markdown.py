@@ -15,6 +15,7 @@ from reconciler.plan.diff import diff
 from reconciler.plan.exposure import difference
 from reconciler.plan.markdown import LIMIT, _fenced, escaped
 from reconciler.plan.plan import Plan, order
+from reconciler.reach.matrix import Cell, MatrixDifference
 from reconciler.resources.bridge import Bridge
 from reconciler.resources.endpoint import Endpoint
 from reconciler.resources.namespace import Namespace
@@ -39,9 +40,15 @@ def containers(count: int, stack: str = "shop") -> list[Resource]:
     return found
 
 
-def rendered(before: State, after: State, *warnings: Problem, stacks: tuple[str, ...] = ("shop",)) -> str:
+def rendered(
+    before: State,
+    after: State,
+    *warnings: Problem,
+    stacks: tuple[str, ...] = ("shop",),
+    reaching: MatrixDifference | None = None,
+) -> str:
     plan = Plan(order(diff(before, after), before, after), warnings)
-    return markdown.render(plan, stacks, difference(before, after), topology(after, before))
+    return markdown.render(plan, stacks, difference(before, after), topology(after, before), reaching)
 
 
 def test_a_small_plan_is_whole() -> None:
@@ -64,6 +71,25 @@ def test_a_large_plan_is_folded_and_says_what(count: int) -> None:
     assert f"{3 * count + 1} to add" in text
     # As much as fits is there.
     assert len(text) > LIMIT / 4
+
+
+@pytest.mark.parametrize("count", [100, 150, 300])
+def test_the_matrix_goes_before_what_changes(count: int) -> None:
+    after = State(containers(count))
+    names = [f"shop/{'w' * 50}{number:04}" for number in range(count)]
+    cells = tuple(Cell(origin, target, (80, "tcp")) for target in names for origin in [*names, "outside"])
+    alone, text = rendered(State(), after), rendered(State(), after, reaching=MatrixDifference(cells))
+    assert len(text.encode()) <= LIMIT
+    for part in ("### Becomes reachable\n", "<details><summary>Stack"):
+        assert text.partition(part)[2].partition("```\n")[0] == alone.partition(part)[2].partition("```\n")[0]
+    assert "who reaches whom (`netapply plan --matrix`)" in text
+    found = re.findall(r"\+ \S+:80/tcp  from (.*)", text)
+    assert found
+    for named in found:
+        assert named.startswith("outside, shop/")
+        assert named.endswith(f" and {count - 7} more")
+    few = MatrixDifference(cells[:3], cells[3:5])
+    assert "of who reaches whom" not in rendered(State(), after, reaching=few)
 
 
 def test_a_thousand_stacks_fit_too() -> None:
