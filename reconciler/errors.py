@@ -38,7 +38,7 @@ class Problem:
     hint: str = ""
     severity: str = "error"
     details: tuple[str, ...] = ()
-    """What another program said of it, line by line."""
+    """What another program said of it, or what it consists of, line by line."""
 
     def __str__(self) -> str:
         place = f"{self.source}: " if self.source else ""

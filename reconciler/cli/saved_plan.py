@@ -40,10 +40,9 @@ class Reviewed:
         """Raises NetapplyError, naming each object that differs, where ``plan`` is not what was reviewed."""
         if saved.is_done(self.plan, wanted, plan, self.key):
             return
-        problems = saved.objections(self.plan, observation, wanted, plan, self.key)
-        if problems:
-            first = Problem(f"{self.path} is not what would be done now, so nothing is")
-            raise NetapplyError([first, *problems])
+        problem = saved.objection(self.path, self.plan, observation, wanted, plan, self.key)
+        if problem:
+            raise NetapplyError([problem])
 
 
 def save(

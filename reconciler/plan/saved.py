@@ -13,17 +13,21 @@ from typing import Any
 
 from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
+from reconciler.firewall.policy import FirewallBase, HostAccept, PublishedPort
 from reconciler.observation import Observation
 from reconciler.plan.diff import changed_fields
 from reconciler.plan.plan import Plan, action_of
+from reconciler.resources.agent import HeldPorts
 from reconciler.resources.process import Process
 from reconciler.snapshot import comparable, concealed, state_from_document, state_to_document
-from reconciler.state import HOST_OWNER, Key, Resource, State
+from reconciler.state import HOST_OWNER, Resource, State
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MARK = "netapply_plan"
 """The first key of the document: what tells it from a manifest."""
 _MOST_SHOWN = 20
+_ANOTHER = {"pins": "list of ports", "registrations": "list of names"}
+"""Fields whose names say nothing to people."""
 _AGAIN = "look at what has become of it, and save it anew: netapply plan --out FILE"
 
 StepName = tuple[str, str, str]
@@ -47,6 +51,8 @@ class Saved:
     after: State
     steps: tuple[StepName, ...]
     key_mark: str = ""
+    accepts: frozenset[str] = frozenset()
+    """The rules that the host's own firewall called for, by the names of their keys."""
 
     def environment(self) -> tuple[str, ...]:
         """``stack/container: NAME, …`` of the variables whose values it does not hold."""
@@ -60,8 +66,13 @@ def saved(
     """What has to be kept of a plan. Its states still hold secrets, which ``to_document`` conceals."""
     owners = scope.stacks | {HOST_OWNER}
     before, after = observation.state.owned_by(owners), wanted.owned_by(owners)
-    host_id = observation.facts.host_id
-    return Saved(host_id, firewall, scope.stacks, scope.adopt, scope.host_rule, arguments, before, after, _steps(plan))
+    facts, steps = observation.facts, _steps(plan)
+    given = scope.stacks, scope.adopt, scope.host_rule, arguments
+    return Saved(facts.host_id, firewall, *given, before, after, steps, accepts=_accepts(observation))
+
+
+def _accepts(observation: Observation) -> frozenset[str]:
+    return frozenset(accept.key.name for accept in observation.facts.wanted_accepts)
 
 
 def mark_of(key: bytes) -> str:
@@ -80,6 +91,7 @@ def to_document(plan: Saved, key: bytes) -> dict[str, Any]:
         "host_rule": plan.host_rule,
         "arguments": dict(plan.arguments),
         "key_mark": mark_of(key),
+        "accepts": sorted(plan.accepts),
         "steps": [list(step) for step in plan.steps],
         "before": state_to_document(plan.before, key),
         "after": state_to_document(plan.after, key),
@@ -89,7 +101,7 @@ def to_document(plan: Saved, key: bytes) -> dict[str, Any]:
 def from_document(document: Any) -> Saved:
     """What ``to_document`` was given, with secrets concealed. Raises NetapplyError for anything else."""
     if not isinstance(document, Mapping) or document.get(MARK) != FORMAT_VERSION:
-        raise NetapplyError.of("this is not a plan that this netapply can read", hint="save it anew: plan --out FILE")
+        raise NetapplyError.of("this is not a plan that this netapply can read")
     match document:
         case {
             "host_id": str(host_id),
@@ -99,16 +111,16 @@ def from_document(document: Any) -> Saved:
             "host_rule": bool(host_rule),
             "arguments": Mapping() as arguments,
             "key_mark": str(key_mark),
+            "accepts": list(accepts),
             "steps": list(steps),
             "before": before,
             "after": after,
-        } if all(isinstance(each, str) for each in stacks):
-            names = tuple(_step(each) for each in steps)
+        } if all(isinstance(each, str) for each in (*stacks, *accepts)):
+            given = frozenset(stacks), adopt, host_rule, arguments
             states = state_from_document(before), state_from_document(after)
-            return Saved(
-                host_id, firewall, frozenset(stacks), adopt, host_rule, arguments, *states, names, key_mark=key_mark
-            )
-    raise NetapplyError.of("a part of this saved plan is missing", hint="save it anew: netapply plan --out FILE")
+            names = tuple(_step(each) for each in steps)
+            return Saved(host_id, firewall, *given, *states, names, key_mark, frozenset(accepts))
+    raise NetapplyError.of("a part of this saved plan is missing")
 
 
 def _step(value: Any) -> StepName:
@@ -124,21 +136,57 @@ def is_done(reviewed: Saved, wanted: State, plan: Plan, key: bytes) -> bool:
     return not plan.steps and not list(_differences(reviewed.after, after, "", "", ""))
 
 
-def objections(reviewed: Saved, observation: Observation, wanted: State, plan: Plan, key: bytes) -> tuple[Problem, ...]:
-    """Why ``plan``, made now, is not the reviewed one: each object of the host, or of the manifests, that differs."""
-    if reviewed.host_id != observation.facts.host_id:
-        return (Problem("the plan was made for another host, or for this one before it was made anew", hint=_AGAIN),)
+def objection(
+    name: str, reviewed: Saved, observation: Observation, wanted: State, plan: Plan, key: bytes
+) -> Problem | None:
+    """Why ``plan``, made now, is not the reviewed one, of that ``name``; None: it is.
+
+    Each object that differs is in the details: of the host where that has changed, else of the manifests.
+    """
+    facts = observation.facts
+    message, hint = f"{name} is not what would be done now, so nothing is", _AGAIN
+    if reviewed.host_id != facts.host_id:
+        return _refused(message, ["the plan was made for another host, or for this one before it was made anew"], hint)
+    backend = next((each.backend for each in reviewed.after if isinstance(each, FirewallBase)), facts.backend)
+    if backend != facts.backend:
+        why = f"the plan was made for {backend}, this run is for {facts.backend}: {facts.backend_reason}"
+        hint = f"netapply --firewall {backend} up {name}, or save it anew: netapply plan --out FILE"
+        return _refused(message, [why], hint)
+    # What the host lets be chosen follows from it; where that is as it was, it is the manifests that differ.
+    found = (
+        _changes_of_host(reviewed, observation, wanted, key)
+        or _changes_of_manifests(reviewed, wanted, key)
+        or list(_other_steps(reviewed.steps, _steps(plan)))
+    )
+    return _refused(message, found, hint) if found else None
+
+
+def _refused(message: str, found: list[str], hint: str) -> Problem:
+    more = [f"{len(found) - _MOST_SHOWN} more differences"] if len(found) > _MOST_SHOWN else []
+    return Problem(message, hint=hint, details=(*found[:_MOST_SHOWN], *more))
+
+
+def _changes_of_host(reviewed: Saved, observation: Observation, wanted: State, key: bytes) -> list[str]:
+    since = "has changed since the plan was made"
     found = list(
         _differences(
             reviewed.before,
             _now(observation.state, reviewed, reviewed.before, key),
-            "the host has changed since the plan was made: {what} is there now",
-            "the host has changed since the plan was made: {what} is gone",
-            "the host has changed since the plan was made: {what} differs in {names}",
+            f"the host {since}: {{what}} is there now",
+            f"the host {since}: {{what}} is gone",
+            f"the host {since}: {{what}} differs in {{names}}",
         )
     )
-    # What the host lets be chosen follows from it; where that is as it was, it is the manifests that differ.
-    found = found or list(
+    # Rules for chains of others, which no manifest names.
+    then, now = reviewed.accepts, _accepts(observation)
+    for names, state, amount in ((now - then, wanted, "one rule more"), (then - now, reviewed.after, "one rule less")):
+        rules = (each for each in state if isinstance(each, HostAccept) and each.key.name in names)
+        found += sorted(f"the host's own firewall {since}, and needs {amount}: {rule.describe()}" for rule in rules)
+    return found
+
+
+def _changes_of_manifests(reviewed: Saved, wanted: State, key: bytes) -> list[str]:
+    return list(
         _differences(
             reviewed.after,
             _now(wanted, reviewed, reviewed.after, key),
@@ -147,10 +195,6 @@ def objections(reviewed: Saved, observation: Observation, wanted: State, plan: P
             "the manifest asks for {what} with another {names} than the plan",
         )
     )
-    found = found or list(_other_steps(reviewed.steps, _steps(plan)))
-    if len(found) > _MOST_SHOWN:
-        found[_MOST_SHOWN:] = [f"{len(found) - _MOST_SHOWN} more differences"]
-    return tuple(Problem(text, hint=_AGAIN if text is found[-1] else "") for text in found)
 
 
 def _now(state: State, reviewed: Saved, then: State, key: bytes) -> State:
@@ -159,25 +203,26 @@ def _now(state: State, reviewed: Saved, then: State, key: bytes) -> State:
 
 
 def _differences(then: State, now: State, new: str, gone: str, changed: str) -> Iterator[str]:
-    for key in sorted({*then.keys(), *now.keys()}):
-        before, after = _of_anywhere(then.get(key)), _of_anywhere(now.get(key))
-        if before is None and after is not None:
-            yield new.format(what=_named(key, after.describe()))
-        elif before is not None and after is None:
-            yield gone.format(what=_named(key, before.describe()))
-        elif before is not None and after is not None and before != after:
-            names = ", ".join(changed_fields(before, after))
-            yield changed.format(what=_named(key, after.describe()), names=names)
+    pairs = {key: (_of_anywhere(then.get(key)), _of_anywhere(now.get(key))) for key in {*then.keys(), *now.keys()}}
+    different = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    publishing = {each.owner for pair in different.values() for each in pair if isinstance(each, PublishedPort)}
+    for key, (before, after) in sorted(different.items()):
+        found = after or before
+        if found is None or (isinstance(found, HeldPorts) and found.owner in publishing):
+            # What is held follows from what is published.
+            continue
+        what = f"{key.name.partition(':')[0]}: {found.describe()}"
+        if before is None or after is None:
+            yield (gone if after is None else new).format(what=what)
+        else:
+            names = (_ANOTHER.get(name, name.replace("_", " ")) for name in changed_fields(before, after))
+            yield changed.format(what=what, names=", ".join(names))
 
 
 def _of_anywhere(resource: Any) -> Resource | None:
     """Where the manifest stands is not what was reviewed: it may be applied on another machine than it was planned on."""
     found: Resource | None = replace(resource, origin="") if getattr(resource, "origin", "") else resource
     return found
-
-
-def _named(key: Key, described: str) -> str:
-    return f"{key.name.partition(':')[0]}: {described}"
 
 
 def _other_steps(then: tuple[StepName, ...], now: tuple[StepName, ...]) -> Iterator[str]:

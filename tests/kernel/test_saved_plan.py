@@ -44,7 +44,8 @@ def save(host: Host, *arguments: str) -> str:
 def refused(host: Host, *arguments: str) -> str:
     """What ``up`` says, having changed nothing."""
     before = host.snapshot()
-    done = host.netapply("up", *(arguments or ("shop.plan",)), check=False)
+    words = arguments if "up" in arguments else ("up", *(arguments or ("shop.plan",)))
+    done = host.netapply(*words, check=False)
     assert done.returncode == 1, done.stdout
     assert host.snapshot() == before
     assert found_in(done.stdout + done.stderr) == []
@@ -134,6 +135,17 @@ def test_a_changed_host_is_refused_with_what_differs(host: Host) -> None:
     assert host.netapply("up", "shop.plan").stdout == "Nothing to do.\n"
 
 
+def test_the_hosts_own_firewall_and_another_backend_are_named_as_such(saved: Host) -> None:
+    said = refused(saved, "--firewall", "iptables", "up", "shop.plan")
+    assert "the plan was made for nftables, this run is for iptables" in said
+    assert "manifest" not in said
+    chain = "table inet f { chain fw { type filter hook forward priority 0; policy drop; }; }"
+    saved.run(["nft", chain])
+    said = refused(saved)
+    assert "the host's own firewall has changed since the plan was made, and needs one rule more: " in said
+    assert "manifest" not in said
+
+
 def test_another_stack_that_came_is_no_reason(saved: Host) -> None:
     """The host's part stands already when the plan's turn comes: that is not what was shown. A stack beside one is."""
     saved.netapply("up", "shop.plan")
@@ -206,7 +218,7 @@ def test_the_key(saved: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [('"steps"', '"stops"'), ('"netapply_plan":1', '"netapply_plan":2'), ("}", ""), ('"create"', "1")]
+    ("old", "new"), [('"steps"', '"stops"'), ('"netapply_plan":2', '"netapply_plan":1'), ("}", ""), ('"create"', "1")]
 )
 def test_a_damaged_plan(saved: Host, old: str, new: str) -> None:
     text = (saved.folder / "shop.plan").read_text()
