@@ -8,9 +8,13 @@ from typing import NamedTuple
 from reconciler.plan.change import Update
 from reconciler.plan.diff import changed_fields
 from reconciler.resources.container_file import ContainerFile
+from reconciler.resources.resolver import Resolver
 
 _HIDDEN = frozenset({"environment"})
 """Fields whose values are secrets: only that they changed is told."""
+
+_NAMES = frozenset({"registrations", "links"})
+"""Fields that are told as the names that went and came."""
 
 
 class Difference(NamedTuple):
@@ -22,15 +26,21 @@ class Difference(NamedTuple):
 
 
 def differences(change: Update) -> tuple[str, ...]:
-    """``host_port: 8080 -> 8081``; of a file the lines that changed."""
+    """``host_port: 8080 -> 8081``; of a file the lines, and of names the names, that went and came."""
     if isinstance(change.after, ContainerFile) and isinstance(change.before, ContainerFile):
         if change.after.text == change.before.text:
             return ("not shown by ip netns exec",)
         return change.after.changed_lines(change.before) or ("in another order",)
-    return tuple(
-        f"{each.name} changed" if each.name in _HIDDEN else f"{each.name}: {each.before} -> {each.after}"
-        for each in changed(change)
-    )
+    fields = changed(change)
+    if isinstance(change.after, Resolver) and isinstance(change.before, Resolver):
+        told = change.after.changed_names(change.before)
+        others = tuple(each for each in fields if each.name not in _NAMES)
+        return (*told, *map(_in_words, others)) or ("in another order",)
+    return tuple(map(_in_words, fields))
+
+
+def _in_words(found: Difference) -> str:
+    return f"{found.name} changed" if found.name in _HIDDEN else f"{found.name}: {found.before} -> {found.after}"
 
 
 def changed(change: Update) -> tuple[Difference, ...]:

@@ -13,6 +13,8 @@ from reconciler.resources.namespace import namespace_key
 from reconciler.resources.parts import PartOfSandbox
 from reconciler.state import Key, Kind
 
+_SHOWN_CHANGES = 6
+
 
 class Registration(NamedTuple):
     """The names that a container has on a network (by its real name), lower case, and its addresses there.
@@ -72,6 +74,28 @@ class Resolver(PartOfSandbox):
             "upstream": [item.address for item in self.upstream],
             "listening": self.listening,
         }
+
+    def changed_names(self, before: Resolver) -> tuple[str, ...]:
+        """``- web at 172.18.0.2 on front`` and ``+ link db at 172.18.0.3``: names and links that went and came."""
+        old, new = before._served(), self._served()
+        told = []
+        for sign, some, others in (("-", old, new), ("+", new, old)):
+            for place, names in some.items():
+                left = [name for name in names if name not in others.get(place, ())]
+                if left or place not in others:
+                    told.append(f"{sign} {', '.join(left) or 'asks'}{place}")
+        more = len(told) - _SHOWN_CHANGES
+        return (*told[:_SHOWN_CHANGES], *([f"and {more} more"] if more > 0 else []))
+
+    def _served(self) -> dict[str, list[str]]:
+        """The names by what follows them in words: address and network."""
+        found: dict[str, list[str]] = {}
+        for network, names, addresses in self.registrations:
+            at = f" at {', '.join(addresses)}" if names else ""
+            found.setdefault(f"{at} on {network}", []).extend(names)
+        for alias, addresses in self.links:
+            found.setdefault(f" at {', '.join(addresses)}", []).append(f"link {alias}")
+        return found
 
     def create(self) -> tuple[Action, ...]:
         return (ServeNames(self.container, self.registrations, self.links, self.upstream),)
