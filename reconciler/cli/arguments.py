@@ -19,6 +19,9 @@ _SAVED_PLAN = b'{"netapply_plan":'
 def is_saved_plan(path: str) -> bool:
     """Whether the file is a plan that ``plan --out`` saved, whatever it is called."""
     try:
+        # What a pipe gives, it gives once: ``-f <(command)`` is for the manifest's own reader.
+        if not Path(path).is_file():
+            return False
         with Path(path).open("rb") as file:
             return file.read(len(_SAVED_PLAN)) == _SAVED_PLAN
     except (OSError, ValueError):

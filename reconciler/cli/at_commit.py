@@ -41,14 +41,14 @@ class AtCommit:
         self._top = self._asked(["rev-parse", "--show-toplevel"]).decode().removesuffix("\n")
         self._commit = self._resolved(reference)
 
-    def read(self, path: str, most: int) -> bytes:
+    def read(self, path: str, most: int, *, by_user: bool = False) -> bytes:
         """See `Tree`."""
         inside = self._inside(path)
         entry = self._entry(inside) if inside else None
         if entry:
             return self._asked(["cat-file", "blob", entry.identity])[:most]
         if not inside or self._is_ignored(path):
-            return DISK.read(path, most)
+            return DISK.read(path, most, by_user=by_user)
         raise FileNotFoundError(path)
 
     def is_file(self, path: str) -> bool:

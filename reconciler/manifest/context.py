@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import NetapplyError
 from reconciler.manifest.faults import Faults, FormError, suggestion, typographic_hint
+from reconciler.manifest.interpolation import Room
 from reconciler.manifest.nodes import Mapping, child, key_place, place
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LONGEST_NAME = 63
 T = TypeVar("T")
 
 
-def _no_files(path: str) -> bytes | str:
+def _no_files(path: str) -> str:
     message = f"{path}: no such file"
     raise NetapplyError.of(message)
 
@@ -49,8 +50,10 @@ class Context:
     """The containers, by their keys, that a provider makes, and that are none of netapply's."""
     unclear_networks: set[str] = field(default_factory=set)
     """Networks with a faulty subnet; what depends on their subnets cannot be judged."""
-    read_file: Callable[[str], bytes | str] = _no_files
-    """The contents of a file that the manifest names; raises NetapplyError where it cannot be read."""
+    read_file: Callable[[str], str] = _no_files
+    """The text of a file that the manifest names; raises NetapplyError where it cannot be read."""
+    room: Room = field(default_factory=Room)
+    """What variables in such files may still come to."""
 
     ports_so_far: list[int] = field(default_factory=lambda: [0])
     """How many ports were counted so far."""

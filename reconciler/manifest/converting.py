@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.manifest.faults import Faults
+    from reconciler.manifest.interpolation import Room
     from reconciler.manifest.model import Container, Network
     from reconciler.manifest.models import StackPart
 
@@ -37,14 +38,16 @@ def convert(
     environment: Table[str, str],
     profiles: frozenset[str],
     faults: Faults,
-    read_file: Callable[[str], bytes | str],
+    read_file: Callable[[str], str],
+    room: Room,
 ) -> Manifest | None:
     """The manifest that the merged tree describes; what is wrong is noted.
 
     ``file`` is the first of the stack's files, None for standard input; ``argument`` is
-    that of ``-p``; ``read_file`` gives the contents of files that the manifest names. None when the document's shape leaves nothing to convert.
+    that of ``-p``; ``read_file`` gives the text of files that the manifest names, ``room``
+    bounds what variables in them come to. None when the document's shape leaves nothing to convert.
     """
-    manifest = _convert(settle(tree), file, argument, environment, profiles, faults, read_file)
+    manifest = _convert(settle(tree), file, argument, environment, profiles, faults, read_file, room)
     if faults.errors:
         faults.name_overridden(overrides(tree))
     return manifest
@@ -57,7 +60,8 @@ def _convert(
     environment: Table[str, str],
     profiles: frozenset[str],
     faults: Faults,
-    read_file: Callable[[str], bytes | str],
+    read_file: Callable[[str], str],
+    room: Room,
 ) -> Manifest | None:
     part = validate(root, faults) if isinstance(root, Mapping) else None
     if not isinstance(root, Mapping) or part is None:
@@ -65,7 +69,7 @@ def _convert(
     written = (part.name, place(root, ("name",))) if part.name else None
     absolute = file.absolute() if file else None
     name, named = stack_name(argument, environment, written, absolute, faults)
-    context = Context(root, name, faults, read_file=read_file)
+    context = Context(root, name, faults, read_file=read_file, room=room)
     networks, containers = _parts(part, context, environment, profiles)
     return Manifest(
         stack=name,

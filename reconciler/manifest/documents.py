@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _LONGEST_CHAIN = 20
 _MOST_INCLUSIONS = 1000
-_LARGEST_ALTOGETHER = 32 * 1024 * 1024
-"""Bytes of the files that others ask for, all of one stack."""
 
 
 @dataclass(slots=True)
@@ -38,7 +36,6 @@ class _Taken:
     """What all inclusions of one stack have taken in; the same files seen with the same variables count, but are kept."""
 
     inclusions: int = 0
-    bytes: int = 0
     results: dict[tuple[object, ...], Mapping | None] = field(default_factory=dict)
 
 
@@ -174,11 +171,7 @@ class Documents:
         if key not in self._parsed:
             self._parsed[key] = None
             try:
-                data = content(path, self._run)
-                self._taken.bytes += len(data) if asked_by else 0
-                if self._taken.bytes > _LARGEST_ALTOGETHER:
-                    raise NetapplyError.of(f"the files that are asked for exceed {_LARGEST_ALTOGETHER >> 20} MiB")
-                self._parsed[key] = read(data, path)
+                self._parsed[key] = read(content(path, self._run), path)
             except NetapplyError as error:
                 self._run.faults.errors += asked(error, asked_by)
         return self._parsed[key]
@@ -189,7 +182,7 @@ class Documents:
         if document is None:
             return None
         faults.errors += document.problems
-        from_variables = interpolate(document.templates, self._environment, faults)
+        from_variables = interpolate(document.templates, self._environment, faults, self._run.room)
         root = document.root
         if root is None or is_null(root):
             faults.add("the manifest is empty", Source(path, 1, 1), "the smallest one: containers: {web: {}}")

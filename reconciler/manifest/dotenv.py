@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Source
 from reconciler.manifest.faults import FormError
-from reconciler.manifest.interpolation import Interpolation
+from reconciler.manifest.interpolation import Interpolation, Room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.manifest.faults import Faults
+    from reconciler.manifest.interpolation import Environment
 
 _NAME = r"[^\S\n]*(?:export[^\S\n]+)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)"
 _ENTRY = re.compile(
@@ -21,7 +23,7 @@ _ENTRY = re.compile(
     (?:
         [^\S\n]* [=:] [^\S\n]*+
         (?:
-            '(?P<literal>(?:[^'\\]|\\.)*)' | "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<plain>(?!['"])[^\n]*)
+            '(?P<literal>(?:[^'\\]++|\\.)*+)' | "(?P<quoted>(?:[^"\\]++|\\.)*+)" | (?P<plain>(?!['"])[^\n]*)
         )
     )?
     [^\S\n]* (?:\#[^\n]*)? (?:\n|\Z)
@@ -30,47 +32,72 @@ _ENTRY = re.compile(
 )
 _RAW = re.compile(_NAME + r"[^\S\n]*(?:[=:#][^\n]*)?(?:\n|\Z)")
 _OPENING = re.compile(_NAME + r"[^\S\n]*[=:][^\S\n]*(?=['\"])")
-_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+\"""", re.DOTALL)
 _BLANK = re.compile(r"[^\S\n]*(?:#[^\n]*)?(?:\n|\Z)")
-_COMMENT = re.compile(r"(?:^|\s+)#.*\Z")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*\Z")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$$"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The variables outside, and under them those of the lines before."""
+
+    outside: Mapping[str, str]
+    before: Mapping[str, str]
+
+    def get(self, name: str, /) -> str | None:
+        value = self.outside.get(name)
+        return self.before.get(name) if value is None else value
+
+
 def parse_dotenv(
-    text: str, file: str, environment: Mapping[str, str], faults: Faults, *, raw: bool = False
+    text: str,
+    file: str,
+    environment: Mapping[str, str],
+    faults: Faults,
+    *,
+    found: dict[str, str] | None = None,
+    room: Room | None = None,
+    raw: bool = False,
 ) -> dict[str, str]:
     """The variables of one file; with ``raw`` each line is NAME=VALUE, quotes and dollar signs mean themselves.
 
+    ``found`` are those of the files before; they are added to, as far as there is ``room``.
     Single quotes take text as it is, but for an escaped quote; in double quotes and without quotes
     variables are replaced, from ``environment`` and the lines before, and one that is not
     set is warned of. A name alone takes the value that ``environment`` has. Lines that are
     none of this are noted with their place.
     """
-    found: dict[str, str] = {}
+    found = {} if found is None else found
+    room = room or Room()
+    known = _Known(environment, found)
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    position = 0
-    while position < len(text):
+    position, counted, number = 0, 0, 1
+    while position < len(text) and room.left >= 0:
         blank = _BLANK.match(text, position)
         if blank:
             position = blank.end()
             continue
-        source = Source(file, text.count("\n", 0, position) + 1, 1)
+        number += text.count("\n", counted, position)
+        counted = position
+        source = Source(file, number, 1)
         entry = (_RAW if raw else _ENTRY).match(text, position)
         if entry is None:
             position = _note(text, position, source, faults)
             continue
         if raw:
-            line = text[position:].partition("\n")[0]
+            end = text.find("\n", position)
+            line = text[position : end if end >= 0 else len(text)]
             name, equals, content = line.partition("=")
             if equals:
                 found[name.strip()] = content
             position += len(line) + 1
             continue
         position = entry.end()
-        variables = {**found, **environment}
-        work = Interpolation(variables)
+        work = Interpolation(known)
         try:
-            value = _value(entry, work, variables)
+            value = _value(entry, work, known)
+            room.take(value or "")
         except FormError as error:
             faults.add_form(error, source)
             continue
@@ -99,7 +126,7 @@ def _note(text: str, position: int, source: Source, faults: Faults) -> int:
     return (text.find("\n", position) + 1) or len(text)
 
 
-def _value(entry: re.Match[str], work: Interpolation, environment: Mapping[str, str]) -> str | None:
+def _value(entry: re.Match[str], work: Interpolation, environment: Environment) -> str | None:
     if entry["literal"] is not None:
         return re.sub(r"\\(.)", _unquote, entry["literal"], flags=re.DOTALL)
     if entry["quoted"] is not None:

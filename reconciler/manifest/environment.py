@@ -57,16 +57,15 @@ def _from_files(
         if not file.path:
             continue
         try:
-            data = context.read_file(file.path)
+            text = context.read_file(file.path)
         except NetapplyError as error:
             if file.required is not False:
                 note = context.faults.add if part.command or part.entrypoint else context.faults.warn
                 note(error.problems[0].message, context.at(*path, *(("path",) if entry is file else ())))
             continue
-        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-        variables = {**found, **process_environment}
         if not is_possible(text):
             context.faults.add(f"{file.path} is no text: it holds the character U+0000", context.at(*path))
             continue
-        found.update(parse_dotenv(text, file.path, variables, context.faults, raw=file.format == _RAW))
+        raw = file.format == _RAW
+        parse_dotenv(text, file.path, process_environment, context.faults, found=found, room=context.room, raw=raw)
     return found

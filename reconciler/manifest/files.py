@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.dotenv import parse_dotenv
 from reconciler.manifest.faults import Faults
+from reconciler.manifest.interpolation import Room
 from reconciler.manifest.nodes import Node, source_of
 from reconciler.manifest.normalise import Unused
 from reconciler.manifest.reading import LARGEST_FILE
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 DOTENV = ".env"
+_LARGEST_ALTOGETHER = 32 * 1024 * 1024
+"""Bytes of the files that others ask for, all of one stack."""
+_TOO_MUCH = f"the files that are asked for exceed {_LARGEST_ALTOGETHER >> 20} MiB"
+_LESS = "ask for fewer, or smaller ones; one that is asked for several times counts as often"
 
 
 @dataclass(slots=True)
@@ -26,6 +31,8 @@ class Run:
     """What the stacks of one run share. ``env_files`` None: each stack's own ``.env``. ``tree`` has the files.
 
     ``files`` are those that were asked for so far, found or not: the result is as good as they are unchanged.
+    ``by_user`` are those that the user named, not a manifest: they may be pipes. ``room`` and ``asked_bytes``, what
+    other files than these came to so far, are of the stack that is being read.
     """
 
     environment: Table[str, str]
@@ -36,6 +43,9 @@ class Run:
     unused: Unused = field(default_factory=Unused)
     files: set[str] = field(default_factory=set)
     tree: Tree = DISK
+    by_user: set[str] = field(default_factory=set)
+    room: Room = field(default_factory=Room)
+    asked_bytes: int = 0
 
 
 def asked(error: NetapplyError, asked_by: Node | None) -> list[Problem]:
@@ -50,15 +60,35 @@ def content(path: str, run: Run) -> bytes | str:
     Raises:
         NetapplyError: the file cannot be read.
     """
-    if path == STDIN:
+    by_user = path in run.by_user
+    if path == STDIN and by_user:
         return run.stdin or ""
     run.files.add(path)
+    if run.asked_bytes > _LARGEST_ALTOGETHER:
+        raise NetapplyError.of(_TOO_MUCH, hint=_LESS)
     try:
-        return run.tree.read(path, LARGEST_FILE + 1)
+        data = run.tree.read(path, LARGEST_FILE + 1, by_user=by_user)
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
         reason = "no such file" if isinstance(error, FileNotFoundError) else reason
         raise NetapplyError.of(f"{path}: {reason}") from None
+    run.asked_bytes += 0 if by_user else len(data)
+    if run.asked_bytes > _LARGEST_ALTOGETHER:
+        raise NetapplyError.of(_TOO_MUCH, hint=_LESS)
+    return data
+
+
+def variables_text(path: str, run: Run) -> str:
+    """The text of a file of variables.
+
+    Raises:
+        NetapplyError: the file cannot be read, or is too large.
+    """
+    data = content(path, run)
+    if len(data) > LARGEST_FILE:
+        message = f"{path}: the file has more than {LARGEST_FILE >> 20} MiB"
+        raise NetapplyError.of(message, hint="leave what is no variable out of it")
+    return data.decode("utf-8", "replace") if isinstance(data, bytes) else data
 
 
 def read_variables(
@@ -76,10 +106,9 @@ def read_variables(
             run.files.add(file)
             continue
         try:
-            data = content(file, run)
+            text = variables_text(file, run)
         except NetapplyError as error:
             run.faults.errors += asked(error, asked_by)
             continue
-        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-        found.update(parse_dotenv(text, file, {**found, **environment}, run.faults))
+        parse_dotenv(text, file, environment, run.faults, found=found, room=run.room)
     return found

@@ -8,14 +8,15 @@ operator is itself interpolated, and only if it is used. ``$$`` is a dollar sign
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from reconciler.manifest.characters import FROM_VARIABLE, has_forbidden, impossible
 from reconciler.manifest.faults import Faults, FormError
 from reconciler.manifest.nodes import RESET, Scalar, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from reconciler.errors import Source
 
@@ -25,12 +26,36 @@ _ESCAPE_HINT = "write $$ for a dollar sign"
 _DEEPEST = 20
 _LONGEST = 256 * 1024
 """Characters of a result; variables made of variables double from line to line."""
+_MOST_ALTOGETHER = 8 * 1024 * 1024
+"""Characters of all results of a stack: a long variable takes two characters to write once more."""
+
+
+class Environment(Protocol):
+    """What variables are taken from."""
+
+    def get(self, name: str, /) -> str | None:
+        """The variable's value, None for one that is not set."""
+        ...
+
+
+@dataclass(slots=True)
+class Room:
+    """What all variables of a stack may still come to, in characters."""
+
+    left: int = _MOST_ALTOGETHER
+
+    def take(self, text: str) -> None:
+        """Count one result. Raises FormError where it is too much."""
+        self.left -= len(text)
+        if self.left < 0:
+            message = f"with this one, the values with variables in this stack exceed {_MOST_ALTOGETHER} characters"
+            raise FormError(message, "set shorter variables, or use the long ones in fewer places")
 
 
 class Interpolation:
     """Substitutes from one environment; ``unset`` gathers the names that were missing."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self.unset: dict[str, None] = {}
 
@@ -93,23 +118,27 @@ class Interpolation:
         raise FormError(message, f"set {name} in the environment")
 
 
-def interpolate(templates: Iterable[Scalar], environment: Mapping[str, str], faults: Faults) -> set[Source]:
-    """Replace the variables of these scalars, in place; the results are text, never numbers.
+def interpolate(templates: Iterable[Scalar], environment: Environment, faults: Faults, room: Room) -> set[Source]:
+    """Replace the variables of these scalars, in place, as far as there is ``room``; results are text, never numbers.
 
     Returned are the places where control characters have come in, of which those are noted that no value can hold.
     """
     warned: set[str] = set()
     controls: set[Source] = set()
     for scalar in templates:
+        if room.left < 0:  # noted where it was exceeded
+            scalar.tag = RESET
+            continue
         work = Interpolation(environment)
         template = scalar.text
         try:
-            scalar.text = work.substitute(template)
+            text = work.substitute(template)
+            room.take(text)
         except FormError as error:
             faults.add_form(error, source_of(scalar))
             scalar.tag = RESET  # one fault is enough: nothing further is asked of this value
             continue
-        scalar.value = scalar.text
+        scalar.text = scalar.value = text
         if has_forbidden(scalar.text):
             if not has_forbidden(template):
                 controls.add(source_of(scalar))

@@ -14,7 +14,8 @@ from reconciler.manifest.converting import convert
 from reconciler.manifest.discovery import discover, members
 from reconciler.manifest.documents import Documents
 from reconciler.manifest.faults import Faults
-from reconciler.manifest.files import DOTENV, STDIN, Run, content, read_variables
+from reconciler.manifest.files import DOTENV, STDIN, Run, read_variables, variables_text
+from reconciler.manifest.interpolation import Room
 from reconciler.manifest.naming import stack_name
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def _collector_paused() -> Iterator[None]:
 @_collector_paused()
 def load(paths: Several[str], stack_name: str | None, run: Run) -> Manifest:
     """See `reconciler.manifest.load`."""
+    if not paths:
+        raise NetapplyError.of("no manifest is named", hint="name a file")
+    run.by_user.update(paths)
     manifest = _load(tuple(paths), stack_name, run)
     run.faults.stop_if_any()
     assert manifest is not None  # noqa: S101  # no manifest without a fault
@@ -86,6 +90,7 @@ def _groups(
     if "" in {*file_arguments, *merged}:
         # It would be the current directory, and all stacks in it.
         raise NetapplyError.of("the name of a file is empty", hint="is a variable of the shell unset?")
+    run.by_user.update(file_arguments, merged)
     if merged:
         if file_arguments:
             raise NetapplyError.of("files are given with -f and without", hint="use one of the two ways")
@@ -93,7 +98,10 @@ def _groups(
     if not file_arguments:
         prefix = "" if directory == "." else f"{directory}/"
         names = discover(directory, _environment((directory,), run), run.tree)
-        return [tuple(name if name == STDIN or name.startswith("/") else prefix + name for name in names)]
+        paths = [name if name == STDIN or name.startswith("/") else prefix + name for name in names]
+        # A .env beside the manifest may name files too, and be a stranger's.
+        run.by_user.update(paths if "COMPOSE_FILE" in run.environment else ())
+        return [tuple(paths)]
     groups: list[tuple[str, ...]] = []
     for argument in file_arguments:
         if argument != STDIN and run.tree.is_folder(argument):
@@ -111,6 +119,7 @@ def _load(paths: tuple[str, ...], argument: str | None, run: Run, started: tuple
 
     ``started``: directories whose ``.env`` goes before that beside the first file.
     """
+    run.room, run.asked_bytes = Room(), 0
     directory = "." if paths[0] == STDIN else str(PurePosixPath(paths[0]).parent)
     environment = _environment((*started, directory), run)
     file = None if paths[0] == STDIN else Path(paths[0])
@@ -123,7 +132,8 @@ def _load(paths: tuple[str, ...], argument: str | None, run: Run, started: tuple
     if root is None:
         return None
     profiles = frozenset(filter(None, [*run.profiles, *environment.get("COMPOSE_PROFILES", "").split(",")]))
-    return convert(root, file, argument, environment, profiles, run.faults, partial(content, run=run))
+    read_file = partial(variables_text, run=run)
+    return convert(root, file, argument, environment, profiles, run.faults, read_file, run.room)
 
 
 def _environment(directories: Several[str], run: Run) -> dict[str, str]:
@@ -132,6 +142,7 @@ def _environment(directories: Several[str], run: Run) -> dict[str, str]:
     if env_files is None and (named := run.environment.get("COMPOSE_ENV_FILES")):
         env_files = tuple(filter(None, named.split(",")))
     if env_files is not None:
+        run.by_user.update(env_files)
         return {**read_variables(env_files, run.environment, run), **run.environment}
     if run.environment.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in _YES:
         return dict(run.environment)

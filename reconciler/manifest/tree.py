@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
@@ -10,8 +12,12 @@ from typing import Protocol
 class Tree(Protocol):
     """Files in folders, by paths as the user wrote them, relative to the current directory."""
 
-    def read(self, path: str, most: int) -> bytes:
-        """The first ``most`` bytes of a file. Raises OSError, or ValueError for what can be no path."""
+    def read(self, path: str, most: int, *, by_user: bool = False) -> bytes:
+        """The first ``most`` bytes of a file. Raises OSError, or ValueError for what can be no path.
+
+        ``by_user``: the user named it, not a file that may be a stranger's; then it may be what the shell hands
+        over as a descriptor, as in ``-f <(command)``.
+        """
         ...
 
     def is_file(self, path: str) -> bool:
@@ -30,11 +36,20 @@ class Tree(Protocol):
 class Disk:
     """The files of this machine, as they are now."""
 
-    def read(self, path: str, most: int) -> bytes:
+    def read(self, path: str, most: int, *, by_user: bool = False) -> bytes:
         """See `Tree`."""
-        _check_form(path)
-        with Path(path).open("rb") as file:
-            return file.read(most)
+        if by_user and path.startswith(_HANDED_OVER):
+            with Path(path).open("rb") as file:
+                return file.read(most)
+        # Before it is opened as well: that alone may do anything, with a device.
+        _check_form(Path(path).stat(), path)
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            _check_form(status, path)
+            if not status.st_size and os.path.realpath(path).startswith(_OF_KERNEL):
+                raise OSError(errno.EINVAL, _NOT_REGULAR, path)
+            # What has no size has no content, or is one of the kernel's files, mounted somewhere: those may wait for ever.
+            return file.read(most) if status.st_size else b""
 
     def is_file(self, path: str) -> bool:
         """See `Tree`."""
@@ -49,21 +64,20 @@ class Disk:
         return [path.name for path in Path(folder).iterdir()]
 
 
-def _check_form(path: str) -> None:
-    """Raises OSError for what is no file: reading a pipe or a terminal may take for ever, opening a device do anything.
-
-    What the shell hands over as a descriptor, as in ``-f <(command)``, is the user's own choice.
-    """
-    place = Path(path)
-    # Of a folder, or of nothing at all, the opening itself says so.
-    if place.exists() and not (place.is_file() or place.is_dir() or path.startswith(_HANDED_OVER) or _is_null(place)):
-        raise OSError(errno.EINVAL, "Not a regular file", path)
+def _check_form(status: os.stat_result, path: str) -> None:
+    """Raises OSError for what is no file: reading a pipe or a terminal may take for ever, opening a device do anything."""
+    is_null = stat.S_ISCHR(status.st_mode) and status.st_rdev == Path(os.devnull).stat().st_rdev
+    # Of a folder the reading itself says so.
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or is_null):
+        raise OSError(errno.EINVAL, _NOT_REGULAR, path)
 
 
-def _is_null(place: Path) -> bool:
-    return place.is_char_device() and place.samefile("/dev/null")
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 _HANDED_OVER = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+_OF_KERNEL = ("/proc/", "/sys/")
+_NOT_REGULAR = "Not a regular file"
 
 DISK = Disk()

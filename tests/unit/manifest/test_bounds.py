@@ -11,6 +11,8 @@ from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest import load
 from reconciler.manifest.canonical import render
 from reconciler.manifest.context import _MOST_PORTS
+from reconciler.manifest.dotenv import parse_dotenv
+from reconciler.manifest.faults import Faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +130,50 @@ def test_variables_that_double(folder: Path) -> None:
         ".env:16:1",
         "variables that stand for more than 262144 characters",
     )
+
+
+def test_one_long_variable_many_times(folder: Path) -> None:
+    """Four thousand values of 200 000 characters would be 800 MB."""
+    long = f"X={'x' * 200_000}\n"
+    text = f"services: {{a: }}\nx-y: [{'$X,' * 4000}]"
+    (fault,) = faults(folder, {".env": long, "a.yaml": text}, "a.yaml")
+    assert str(fault.source) == "a.yaml:2:127"
+    assert fault.message == "with this one, the values with variables in this stack exceed 8388608 characters"
+    lines = "".join(f"A{n}=$X\n" for n in range(4000))
+    (fault,) = faults(folder, {".env": long + lines, "a.yaml": "services: {a: }"}, "a.yaml")
+    assert str(fault.source) == ".env:42:1"
+    files = {"e": long + lines, ".env": "", "a.yaml": "services: {a: {command: x, env_file: e}}"}
+    (fault,) = faults(folder, files, "a.yaml")
+    assert str(fault.source) == f"{folder}/e:42:1"
+
+
+@pytest.mark.parametrize("text", ["services: {a: }", "services: {a: {command: x, env_file: .env}}"])
+def test_a_file_of_variables_that_is_too_large(folder: Path, text: str) -> None:
+    """What is left of it after the bound would be another environment, without a word."""
+    files = {".env": "A=1\n" * (1024 * 1024) + "B=2\n", "a.yaml": text}
+    assert "the file has more than 4 MiB" in faults(folder, files, "a.yaml")[0].message
+
+
+def test_one_file_of_variables_for_many(folder: Path) -> None:
+    users = "".join(f"  c{n}: {{command: x, env_file: e}}\n" for n in range(40))
+    found = faults(folder, {"e": "A=" + "x" * 1_000_000, "a.yaml": f"services:\n{users}"}, "a.yaml")
+    assert any(fault.message == "the files that are asked for exceed 32 MiB" for fault in found)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"A{n}=$A\n" for n in range(60_000)),
+        f"A=x{' ' * 300_000}y\n",
+        f'A="{"xy" * 1_000_000}"\n',
+    ],
+)
+@pytest.mark.parametrize("raw", [False, True])
+def test_large_files_of_variables(text: str, raw: bool) -> None:
+    begin = time.process_time()
+    parse_dotenv(text, "e", {"A": "1"}, Faults(), raw=raw)
+    assert time.process_time() - begin < 3
 
 
 @pytest.mark.timeout(60)
