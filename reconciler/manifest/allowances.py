@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.model import Allowance, Network, PortSpan
 from reconciler.manifest.network_models import AllowancePart, NetworkPart
 from reconciler.manifest.ports import parse_span
@@ -54,7 +54,10 @@ def check_allowances(networks: Mapping[str, Network], context: Context) -> None:
             other = networks.get(each.network)
             if other is None:
                 message = f"network '{network.key}' allows undefined network '{each.network}'"
-                hint = suggestion(each.network, networks) or f"declare it at the top: networks: {{{each.network}: }}"
+                hint = (
+                    context.faults.nearest(each.network, networks)
+                    or f"declare it at the top: networks: {{{each.network}: }}"
+                )
                 if each.network in DOCKER_NETWORKS:
                     hint = "only networks that the manifest declares can be allowed"
                 context.faults.add(message, each.source, hint)

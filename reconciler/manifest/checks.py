@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Source
 from reconciler.manifest.allowances import check_allowances
 from reconciler.manifest.attached import check_attached
-from reconciler.manifest.faults import Faults, suggestion
+from reconciler.manifest.faults import Faults
 from reconciler.manifest.jobs import check_jobs
 from reconciler.manifest.lint import advise
 from reconciler.manifest.members import Member, check_host_addresses, check_members
@@ -18,7 +18,8 @@ from reconciler.manifest.modes import check_modes, is_joiner
 from reconciler.manifest.name_clashes import check_names
 from reconciler.manifest.outward import check_outward
 from reconciler.manifest.port_checks import check_ports
-from reconciler.manifest.routes import check_routes
+from reconciler.manifest.routes import check_gateways, check_routes
+from reconciler.manifest.shared import check_shared
 from reconciler.manifest.vocabulary import DOCKER_NETWORKS, DRIVERS, OTHER_DRIVERS
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def check_stack(networks: dict[str, Network], containers: Sequence[Container], c
         if network.host_addresses:
             check_host_addresses(network, context)
     check_modes(context)
+    check_shared(context)
     check_attached(containers, context)
     check_jobs(by_name, context)
     check_allowances(networks, context)
@@ -58,6 +60,7 @@ def check_stack(networks: dict[str, Network], containers: Sequence[Container], c
         _check_links(container, networks, by_name, context)
         if any(each.routes or each.gateway for each in container.attachments):
             check_routes(container, networks, by_name, context)
+    check_gateways(by_name, context)
     check_ports(containers, networks, context.faults)
     advise(containers, context)
 
@@ -118,7 +121,7 @@ def _check_links(
         if target is container:
             context.faults.add(f"container '{container.name}' links to itself", link.source, "remove the link")
         elif target is None:
-            hint = context.why_absent(link.container) or suggestion(link.container, containers)
+            hint = context.why_absent(link.container) or context.faults.nearest(link.container, containers)
             message = f"container '{container.name}' links to '{link.container}', which is not in the stack"
             context.faults.add(message, link.source, hint or "for another stack's: external_links")
         elif not _share_a_network(container, target, networks):
@@ -138,7 +141,7 @@ def _share_a_network(first: Container, second: Container, networks: dict[str, Ne
 
 
 def _note_undefined(key: str, joined: list[Member], networks: dict[str, Network], faults: Faults) -> None:
-    hint = suggestion(key, networks) or f"declare it at the top: networks: {{{key}: }}"
+    hint = faults.nearest(key, networks) or f"declare it at the top: networks: {{{key}: }}"
     if key in DOCKER_NETWORKS:
         # Declared, it would be an ordinary network that is called so.
         hint = f"for what Docker calls '{key}' write network_mode: {key} in place of 'networks'"

@@ -174,13 +174,13 @@ def _short(text: str, source: Source, context: Context) -> list[Published]:
 
 def _long(entry: PortPart, path: tuple[str | int, ...], context: Context) -> list[Published]:
     """The mapping of a long form; none where a key is at fault, each of which is noted."""
-    before = len(context.faults.errors)
+    before = context.faults.count
     if not entry.target:
         context.faults.add("the entry names no port of the container", context.at(*path, "target"), "write target: 80")
     target = context.take(parse_target, entry.target, *path, "target")
     published = context.take(parse_published, entry.published, *path, "published")
     address = context.take(parse_address, entry.host_ip, *path, "host_ip")
     protocol = context.take(parse_protocol, entry.protocol, *path, "protocol")
-    if target is None or len(context.faults.errors) > before:
+    if target is None or context.faults.count > before:
         return []
     return [Published(target, published, str(address) if address else None, protocol or "tcp")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import NetapplyError
-from reconciler.manifest.faults import Faults, FormError, suggestion, typographic_hint
+from reconciler.manifest.faults import Faults, FormError, typographic_hint
 from reconciler.manifest.interpolation import Room
 from reconciler.manifest.nodes import Mapping, child, key_place, place
 
@@ -55,6 +55,8 @@ class Context:
     room: Room = field(default_factory=Room)
     """What variables in such files may still come to."""
 
+    owners: dict[str, str] = field(default_factory=dict)
+    """What `owner` has found so far: a long chain is gone along once."""
     ports_so_far: list[int] = field(default_factory=lambda: [0])
     """How many ports were counted so far."""
 
@@ -115,18 +117,18 @@ class Context:
 
     def owner(self, name: str) -> str:
         """Whose network namespace the container of that key uses in the end: a key, or a name of elsewhere."""
-        seen = {name}
-        while True:
+        seen: dict[str, None] = {}
+        while name not in self.owners and name not in seen:
+            seen[name] = None
             kind, colon, owner = (self.parts[name].network_mode or "").partition(":")
-            if not colon or kind not in {"service", "container"}:
-                return name
-            key = self.key_of(kind, owner)
+            key = self.key_of(kind, owner) if colon and kind in {"service", "container"} else name
             if key is None:
-                return owner
-            if key in seen:
-                return key
-            seen.add(key)
-            name = key
+                self.owners[name] = owner
+            else:
+                name = key
+        last = self.owners.get(name, name)
+        self.owners.update(dict.fromkeys(seen, last))
+        return last
 
     def why_absent(self, name: str) -> str:
         """Why a container that stands in the file is not part of the stack; nothing for one that does not."""
@@ -145,7 +147,9 @@ class Context:
             return
         key = self.key_of(kind, name)
         if key is None and kind == "service":
-            hint = self.why_absent(name) or suggestion(name, self.parts) or "for another stack's: container:NAME"
+            hint = (
+                self.why_absent(name) or self.faults.nearest(name, self.parts) or "for another stack's: container:NAME"
+            )
             self.faults.add(f"{what} '{name}', which is not in the stack", source, hint)
         elif key == name and self.replicas.get(key, 1) > 1:
             message = f"{what} '{name}', which is {self.replicas[key]} containers"

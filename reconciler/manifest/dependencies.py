@@ -5,10 +5,9 @@ What is checked is what Compose checks: a manifest that it refuses shall not pas
 
 from __future__ import annotations
 
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import suggestion
+from reconciler.manifest.circles import circles
 from reconciler.manifest.nodes import Mapping, child
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def check_dependencies(active: Table[str, ContainerPart], context: Context) -> N
             if other in active:
                 graph.setdefault(name, []).append(other)
             elif other not in inactive:
-                hint = suggestion(other, active)
+                hint = context.faults.nearest(other, active)
                 message = f"container '{name}' depends on '{other}', which is not in the stack"
                 context.faults.add(message, _place(name, other, context), hint or "remove it")
             elif required:
@@ -64,24 +63,16 @@ def _place(name: str, other: str, context: Context) -> Source:
 
 def _check_circles(graph: dict[str, list[str]], context: Context) -> None:
     """One fault for each circle, at its first place; the others' are named."""
-    while graph:
-        try:
-            TopologicalSorter(graph).prepare()
-        except CycleError as error:
-            circle: list[str] = error.args[1][-1:0:-1]
-        else:
-            return
-        # In the order of "depends on", from the entry that stands first.
+    for circle in circles(graph):
+        # From the entry that stands first.
         places = {name: _place(name, circle[index - len(circle) + 1], context) for index, name in enumerate(circle)}
         start = circle.index(min(circle, key=places.__getitem__))
-        circle = circle[start:] + circle[:start]
-        message = f"depends_on goes in a circle: {' -> '.join([*circle, circle[0]])}"
-        others = [str(places[name]) for name in circle[1:]]
+        names = circle[start:] + circle[:start]
+        message = f"depends_on goes in a circle: {' -> '.join([*names, names[0]])}"
+        others = [str(places[name]) for name in names[1:]]
         if others:
             message += f"; also at {', '.join(others[:_MOST_PLACES])}{' …' if len(others) > _MOST_PLACES else ''}"
-        context.faults.add(message, places[circle[0]], "one of them must be there first: remove its dependency")
-        for name in circle:
-            del graph[name]
+        context.faults.add(message, places[names[0]], "one of them must be there first: remove its dependency")
 
 
 def take_provided(active: dict[str, ContainerPart], context: Context) -> dict[str, ContainerPart]:

@@ -173,7 +173,7 @@ class Documents:
             try:
                 self._parsed[key] = read(content(path, self._run), path)
             except NetapplyError as error:
-                self._run.faults.errors += asked(error, asked_by)
+                self._run.faults.take(asked(error, asked_by))
         return self._parsed[key]
 
     def _fresh(self, path: str, directory: str, asked_by: Node | None) -> Mapping | None:
@@ -181,7 +181,7 @@ class Documents:
         document = self._parse(path, directory, asked_by)
         if document is None:
             return None
-        faults.errors += document.problems
+        faults.take(document.problems)
         from_variables = interpolate(document.templates, self._environment, faults, self._run.room)
         root = document.root
         if root is None or is_null(root):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from reconciler.errors import NetapplyError
 from reconciler.manifest.characters import is_possible
 from reconciler.manifest.dotenv import parse_dotenv
-from reconciler.manifest.faults import suggestion
 from reconciler.manifest.models import ContainerPart, EnvFilePart
 from reconciler.manifest.process import pairs
 
@@ -52,7 +51,7 @@ def _from_files(
         file = entry if isinstance(entry, EnvFilePart) else EnvFilePart(path=entry or "")
         path = ("containers", name, "env_file", *((index,) if several else ()))
         if file.format not in {None, "", _RAW}:
-            hint = suggestion(file.format or "", [_RAW]) or "leave it out, or write raw"
+            hint = context.faults.nearest(file.format or "", [_RAW]) or "leave it out, or write raw"
             context.faults.add(f"unknown format '{file.format}'", context.at(*path, "format"), hint)
         if not file.path:
             continue

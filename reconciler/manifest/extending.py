@@ -5,7 +5,6 @@ from __future__ import annotations
 from posixpath import dirname
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconciler.manifest.faults import suggestion
 from reconciler.manifest.merge import merge
 from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, is_null, source_of
 from reconciler.manifest.paths import identity, joined, remote
@@ -127,10 +126,11 @@ class Extension:
         elif name not in _containers(step.root).entries and earlier and name in _containers(earlier).entries:
             # All that those files extend is resolved.
             return _Step("", directory, name, earlier, None)
-        known = {key: value for key, value in _containers(root).entries.items() if value.tag != RESET}
-        if name not in known:
+        entries = _containers(root).entries
+        if name not in entries or entries[name].tag == RESET:
+            known = [key for key, value in entries.items() if value.tag != RESET] if not self._faults.is_full else []
             message = f"extends '{name}', which is not in {file}"
-            self._faults.add(message, source_of(given), suggestion(name, known))
+            self._faults.add(message, source_of(given), self._faults.nearest(name, known))
             return None
         return _Step(file, directory, name, root, earlier)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import NetapplyError, Problem, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 _SHORT = 3
@@ -21,38 +21,80 @@ _OVERRIDES = "; overrides the value at "
 # A value that was meant for something else can have thousands of characters; names of files have no such words.
 _LENGTHY = re.compile(r"[^\s/]{120,}|(?<=')[^']{300,}(?=')")
 _SHOWN = 40
+_MOST = 500
+"""Errors that are kept, and warnings: nobody reads more, and millions of them fit into a file."""
+_MOST_COMPARED = 40_000_000
+"""What is spent on similar words, about a second and a half: the pairs of characters, and for each word as many as here:"""
+_COMPARISON = 100
 
 
 class FormError(Exception):
-    """A text does not have the form that its place asks for; ``hint`` says what would."""
+    """A text does not have the form that its place asks for; ``hint`` says what would.
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    ``near`` is a word with those that it may have been meant for; the nearest goes before the hint.
+    """
+
+    def __init__(self, message: str, hint: str = "", near: tuple[str, Collection[str]] | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self.near = near
 
 
 class Faults:
-    """The errors and warnings found so far."""
+    """The errors and warnings found so far: all are counted, `_MOST` of each are kept."""
 
     def __init__(self) -> None:
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.count = 0
+        self._warning_count = 0
+        self._comparing = _MOST_COMPARED
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further error is kept, so that nothing need be found out for it."""
+        return len(self.errors) >= _MOST
 
     def add(self, message: str, source: Source | None = None, hint: str = "") -> None:
         """Note one error."""
-        self.errors.append(Problem(shortened(message), source, shortened(hint)))
+        self.count += 1
+        if not self.is_full:
+            self.errors.append(Problem(shortened(message), source, shortened(hint)))
 
     def add_form(self, error: FormError, source: Source | None) -> None:
         """Note the error of a parser of short forms."""
-        self.add(str(error), source, error.hint)
+        self.add(str(error), source, (error.near and self.nearest(*error.near)) or error.hint)
+
+    def take(self, problems: Sequence[Problem]) -> None:
+        """Note errors that were made elsewhere."""
+        self.count += len(problems)
+        self.errors += problems[: max(0, _MOST - len(self.errors))]
 
     def warn(self, message: str, source: Source | None = None, hint: str = "") -> None:
         """Note one warning."""
-        self.warnings.append(Problem(shortened(message), source, hint, severity="warning"))
+        self._add_warning(message, source, hint, "warning")
 
     def note(self, message: str, source: Source | None = None, hint: str = "") -> None:
         """Note advice: a warning of what is right, but could be better."""
-        self.warnings.append(Problem(message, source, hint, severity="note"))
+        self._add_warning(message, source, hint, "note")
+
+    def _add_warning(self, message: str, source: Source | None, hint: str, severity: str) -> None:
+        self._warning_count += 1
+        if len(self.warnings) < _MOST:
+            self.warnings.append(Problem(shortened(message), source, hint, severity=severity))
+
+    def nearest(self, word: str, known: Collection[str]) -> str:
+        """See `suggestion`; nothing when the error would not be kept, or when too much was compared already."""
+        if self.is_full or self._comparing < 0:
+            return ""
+        self._comparing -= sum(_COMPARISON + len(word) * len(each) for each in known)
+        return suggestion(word, known) if self._comparing >= 0 else typographic_hint(word)
+
+    def all_warnings(self) -> tuple[Problem, ...]:
+        """The warnings, each once, and how many were not kept."""
+        more = self._warning_count - len(self.warnings)
+        said = [Problem(f"{more} more warnings are not shown", severity="warning")] if more > 0 else []
+        return (*dict.fromkeys(self.warnings), *said)
 
     def name_overridden(self, overrides: Mapping[Source, Source]) -> None:
         """Say of each error at one of these places which value, at which place, was overridden there."""
@@ -69,7 +111,11 @@ class Faults:
         """
         if self.errors:
             warnings = [each for each in self.warnings if each.severity == "warning"]
-            raise NetapplyError(dict.fromkeys(self.errors), dict.fromkeys(warnings))
+            errors = list(dict.fromkeys(self.errors))
+            if self.count > len(self.errors):
+                message = f"{self.count} faults, of which {len(errors)} are shown"
+                errors.append(Problem(message, hint="mend these first, then the others come up"))
+            raise NetapplyError(errors, dict.fromkeys(warnings))
 
 
 def shortened(text: str) -> str:

@@ -108,7 +108,7 @@ def read_variables(
         try:
             text = variables_text(file, run)
         except NetapplyError as error:
-            run.faults.errors += asked(error, asked_by)
+            run.faults.take(asked(error, asked_by))
             continue
         parse_dotenv(text, file, environment, run.faults, found=found, room=run.room)
     return found

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from posixpath import dirname
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import suggestion
 from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
 from reconciler.manifest.paths import joined, remote
 
@@ -56,7 +55,7 @@ def _inclusion(node: Node, here: str, faults: Faults) -> Inclusion | None:
     if isinstance(node, Mapping):
         entries = node.entries
         for key in entries.keys() - set(_KEYS):
-            faults.add(f"unknown key '{key}'", source_of(node.keys[key]), suggestion(key, _KEYS))
+            faults.add(f"unknown key '{key}'", source_of(node.keys[key]), faults.nearest(key, _KEYS))
     names = _texts(entries.get("path"))
     if fault := next(filter(None, map(remote, names)), ""):
         faults.add(fault, source_of(entries["path"]), _FETCH_IT)

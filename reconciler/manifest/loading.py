@@ -154,4 +154,4 @@ def _environment(directories: Several[str], run: Run) -> dict[str, str]:
 
 def _with_warnings(manifest: Manifest, run: Run) -> Manifest:
     run.unused.warn(run.faults)
-    return replace(manifest, warnings=tuple(dict.fromkeys(run.faults.warnings)))
+    return replace(manifest, warnings=run.faults.all_warnings())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -45,19 +46,15 @@ def check_members(network: Network, members: list[Member], context: Context) -> 
 
 def _link_local(attachment: Attachment, path: tuple[str | int, ...], context: Context) -> Iterator[tuple[str, Source]]:
     """The further addresses, each with the place of its first entry."""
+    if not attachment.link_local_ips:
+        return
+    given = child(context.root, (*path, "link_local_ips"))
+    indexes: dict[str, int] = {}
+    for index, item in enumerate(given.items if isinstance(given, Sequence) else []):
+        with suppress(FormError):
+            indexes.setdefault(str(parse_address(item.text if isinstance(item, Scalar) else "")), index)
     for address in attachment.link_local_ips:
-        given = child(context.root, (*path, "link_local_ips"))
-        items = given.items if isinstance(given, Sequence) else []
-        texts = (item.text if isinstance(item, Scalar) else "" for item in items)
-        index = next((index for index, text in enumerate(texts) if _means(text, address)), 0)
-        yield address, context.at(*path, "link_local_ips", index)
-
-
-def _means(text: str, address: str) -> bool:
-    try:
-        return str(parse_address(text)) == address
-    except FormError:
-        return False
+        yield address, context.at(*path, "link_local_ips", indexes.get(address, 0))
 
 
 def _reserved(network: Network) -> dict[str, str]:

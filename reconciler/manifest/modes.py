@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import suggestion
+from reconciler.manifest.circles import circles
 from reconciler.manifest.forms import Part
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def convert_mode(name: str, part: ContainerPart, context: Context) -> str | None
         if mode != "host":
             _check_open(name, part, context, f"has network_mode {mode}")
     else:
-        hint = suggestion(mode, MODES) or f"one of {', '.join(MODES)}; networks are joined with networks: [NAME]"
+        hint = (
+            context.faults.nearest(mode, MODES)
+            or f"one of {', '.join(MODES)}; networks are joined with networks: [NAME]"
+        )
         context.faults.add(f"unknown network_mode '{mode}'", source, hint)
     return context.reference(kind, owner) if joins else mode
 
@@ -128,22 +131,16 @@ def _owner_text(name: str, context: Context, key: str | None = None) -> str:
 
 def check_modes(context: Context) -> None:
     """Note owners that are not there, or are several, and circles."""
-    reported: set[str] = set()
+    graph: dict[str, list[str]] = {}
     for name, part in context.parts.items():
         if not is_joiner(part.network_mode):
             continue
         kind, _, owner = (part.network_mode or "").partition(":")
         source = context.at("containers", name, "network_mode")
         context.check_target(kind, owner, f"container '{name}' shares the network of", source)
-        path = [name]
-        while (step := _next(path[-1], context)) and step not in path:
-            path.append(step)
-        if step == name and name not in reported:
-            reported.update(path)
-            message = f"network_mode goes in a circle: {' -> '.join([*path, name])}"
-            context.faults.add(message, source, "one of them needs networks")
-
-
-def _next(name: str, context: Context) -> str | None:
-    kind, colon, owner = (context.parts[name].network_mode or "").partition(":")
-    return context.key_of(kind, owner) if colon else None
+        if key := context.key_of(kind, owner):
+            graph[name] = [key]
+    for circle in circles(graph):
+        message = f"network_mode goes in a circle: {' -> '.join([*circle, circle[0]])}"
+        source = context.at("containers", circle[0], "network_mode")
+        context.faults.add(message, source, "one of them needs networks")

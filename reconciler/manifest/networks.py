@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.manifest import vocabulary
 from reconciler.manifest.addresses import Subnet, parse_address, parse_subnet, subnet_around, why_no_subnet
 from reconciler.manifest.allowances import convert_allow
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.masquerade import check_masquerade_ports, convert_masquerade_ports
 from reconciler.manifest.model import Network, ParentOptions, Pool
 from reconciler.manifest.network_models import ExternalPart, NetworkPart, PoolPart
@@ -99,7 +99,7 @@ def _driver(key: str, part: NetworkPart, context: Context) -> str:
     source = context.at("networks", key, "driver")
     if driver not in vocabulary.DRIVERS and driver not in vocabulary.OTHER_DRIVERS:
         known = {*vocabulary.DRIVERS, *vocabulary.OTHER_DRIVERS}
-        hint = suggestion(driver, known) or f"one of {', '.join(sorted(vocabulary.DRIVERS))}"
+        hint = context.faults.nearest(driver, known) or f"one of {', '.join(sorted(vocabulary.DRIVERS))}"
         context.faults.add(f"unknown network driver '{driver}'", source, hint)
     ipam_driver = part.ipam.driver if part.ipam else None
     if ipam_driver not in (None, "", "default"):

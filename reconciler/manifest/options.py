@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.manifest.addresses import parse_address, parse_interface_name
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.model import BridgeOptions
 
 GATEWAY_MODES = ("nat", "nat-unprotected", "routed", "isolated")
@@ -69,7 +69,7 @@ def parse_mtu(text: str) -> int:
 def _mode(text: str) -> str:
     if text not in GATEWAY_MODES:
         message = f"'{text}' is not a gateway mode"
-        raise FormError(message, suggestion(text, GATEWAY_MODES) or f"one of {', '.join(GATEWAY_MODES)}")
+        raise FormError(message, f"one of {', '.join(GATEWAY_MODES)}", near=(text, GATEWAY_MODES))
     return text
 
 
@@ -135,9 +135,8 @@ def unknown(name: str, owner: str, known: set[str]) -> FormError:
     """What to say of an option that there is not; its last word says more of what is meant than those before it."""
     last = name.rpartition(".")[2]
     same = next((each for each in sorted(known) if each.rpartition(".")[2] == last), "")
-    return FormError(
-        f"unknown option '{name}' of {owner}", f"did you mean '{same}'?" if same else suggestion(name, known)
-    )
+    hint = f"did you mean '{same}'?" if same else ""
+    return FormError(f"unknown option '{name}' of {owner}", hint, near=None if same else (name, known))
 
 
 Note = Callable[[str, FormError], None]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.manifest.addresses import parse_interface_name
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.model import ParentOptions
 from reconciler.manifest.options import SWITCHES, NetworkOptions, Note, parse_flag, parse_mtu, parse_prefix, unknown
 
@@ -31,7 +31,7 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
             message = f"'{text}' is not possible here"
-            raise FormError(message, suggestion(text, words) or f"one of {', '.join(words)}")
+            raise FormError(message, f"one of {', '.join(words)}", near=(text, words))
         return text
 
     return parse

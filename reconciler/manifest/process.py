@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.options import parse_sysctl_name
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def convert_restart(name: str, part: ContainerPart, context: Context) -> tuple[s
     word, colon, times = text.partition(":")
     source = context.at("containers", name, "restart")
     if word not in RESTARTS or (colon and (word != "on-failure" or not _TIMES.fullmatch(times))):
-        hint = suggestion(word, RESTARTS) or "one of no, always, on-failure, on-failure:TIMES, unless-stopped"
+        hint = (
+            context.faults.nearest(word, RESTARTS) or "one of no, always, on-failure, on-failure:TIMES, unless-stopped"
+        )
         context.faults.add(f"'{text}' does not say when to restart", source, hint)
     if part.rm and word != "no":
         message = f"container '{name}' is to be removed when it ends, and to be started again"

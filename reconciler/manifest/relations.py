@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from reconciler.manifest.addresses import parse_address, parse_host_name
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.model import HOST_GATEWAY, Dns, ExtraHost, Link
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def parse_host_address(text: str) -> str:
     try:
         return str(parse_address(text.strip()))
     except FormError as error:
-        hint = suggestion(text, [HOST_GATEWAY]) or error.hint
-        raise FormError(str(error), hint) from None
+        raise FormError(str(error), error.hint, near=(text, [HOST_GATEWAY])) from None
 
 
 def _host_entries(
@@ -132,7 +131,10 @@ def convert_dns(name: str, part: ContainerPart, context: Context) -> Dns:
         return tuple(dict.fromkeys(each for each in found if each))
 
     def option(text: str) -> str:
-        return _parse_option(text, lambda message, hint: context.faults.warn(message, place("dns_opt"), hint))
+        def warn(message: str, word: str) -> None:
+            context.faults.warn(message, place("dns_opt"), context.faults.nearest(word, _OPTIONS))
+
+        return _parse_option(text, warn)
 
     def place(key: str) -> Source:
         return context.key_at("containers", name, key)
@@ -158,5 +160,5 @@ def _parse_option(text: str, warn: Callable[[str, str], None]) -> str:
         raise FormError(message, "write it as in resolv.conf: ndots:2")
     word = text.partition(":")[0]
     if word not in _OPTIONS:
-        warn(f"'{word}' is not an option that resolv.conf(5) knows", suggestion(word, _OPTIONS))
+        warn(f"'{word}' is not an option that resolv.conf(5) knows", word)
     return text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from reconciler.manifest.addresses import parse_address, parse_source
-from reconciler.manifest.faults import FormError, suggestion
+from reconciler.manifest.circles import circles
+from reconciler.manifest.faults import FormError
 from reconciler.manifest.model import Attachment, Container, Network, StaticRoute
 from reconciler.manifest.networks import is_host
 
@@ -52,7 +54,7 @@ def _parse_gateway(text: str, context: Context) -> str:
 def _route(part: RoutePart, path: tuple[str | int, ...], context: Context) -> StaticRoute | None:
     kind = part.type or "unicast"
     if kind not in ROUTE_KINDS:
-        hint = suggestion(kind, ROUTE_KINDS) or f"one of {', '.join(ROUTE_KINDS)}"
+        hint = context.faults.nearest(kind, ROUTE_KINDS) or f"one of {', '.join(ROUTE_KINDS)}"
         context.faults.add(f"unknown type of route '{kind}'", context.at(*path, "type"), hint)
         return None
     if not part.to:
@@ -145,25 +147,18 @@ def _check_gateway(
         mode = target.network_mode or ""
         hint = f"write {mode}" if mode.startswith(("service:", "container:")) else f"add {network} to its networks"
         context.faults.add(f"{what}, '{name}' at {target.source}, is not on that network", source, hint)
-    else:
-        _check_circle(container, network, containers, context)
 
 
-def _check_circle(container: Container, network: str, containers: Mapping[str, Container], context: Context) -> None:
-    """A packet that goes from gateway to gateway and comes back; told once, at the first of them in the file."""
-    path = [container.name]
-    while step := _next_gateway(containers[path[-1]], network, containers):
-        if step == container.name:
-            if container.name == min(path, key=list(containers).index):
-                message = f"gateway goes in a circle on network '{network}': {' -> '.join([*path, step])}"
-                context.faults.add(message, container.source, "one of them must use the network's own gateway")
-            return
-        if step in path:
-            return
-        path.append(step)
-
-
-def _next_gateway(container: Container, network: str, containers: Mapping[str, Container]) -> str | None:
-    gateway = next((each.gateway for each in container.attachments if each.network == network), None)
-    name = (gateway or "").partition(":")[2]
-    return name if name in containers else None
+def check_gateways(containers: Mapping[str, Container], context: Context) -> None:
+    """Note packets that go from gateway to gateway and come back: on each network, at the first of them in the file."""
+    graphs: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for container in containers.values():
+        for attachment in container.attachments:
+            name = (attachment.gateway or "").partition(":")[2]
+            if name in containers and name != container.name:
+                graphs[attachment.network][container.name] = [name]
+    for network, graph in graphs.items():
+        for circle in circles(graph):
+            message = f"gateway goes in a circle on network '{network}': {' -> '.join([*circle, circle[0]])}"
+            source = containers[circle[0]].source
+            context.faults.add(message, source, "one of them must use the network's own gateway")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from reconciler.manifest.faults import Faults, suggestion
+from reconciler.manifest.faults import Faults
 from reconciler.manifest.nodes import RESET, Mapping, Node, Scalar, Sequence, is_null, source_of
 from reconciler.manifest.scalars import FLAG_PATTERN, NUMBER_PATTERN
 
@@ -129,7 +129,7 @@ def _check_scalar(key: Scalar, node: Scalar, shape: Shape, faults: Faults) -> No
         "text": bool(shape.words) and text not in shape.words,
     }[shape.single]
     if wrong:
-        hint = suggestion(text, shape.words) if shape.words else ""
+        hint = faults.nearest(text, shape.words) if shape.words else ""
         named = f"an item of '{key.text}'" if key.value is _ITEM else f"'{key.text}'"
         faults.add(f"{named} takes {shape.forms}, not '{text[:40]}'", source_of(node), hint)
 
@@ -140,7 +140,7 @@ def _check_mapping(key: Scalar, node: Mapping, shape: Shape, faults: Faults) -> 
         if known:
             check(node.keys[name], value, known, faults)
         elif not name.startswith("x-") and not name.startswith("\0"):
-            hint = suggestion(name, shape.fields or ())
+            hint = faults.nearest(name, shape.fields or ())
             faults.add(f"unknown key '{name}' of '{key.text}'", source_of(node.keys[name]), hint)
     for name in shape.required:
         if name not in node.entries:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.faults import suggestion
+from reconciler.manifest.circles import circles
 from reconciler.manifest.model import SharedNamespace
 
 if TYPE_CHECKING:
-    from reconciler.errors import Source
     from reconciler.manifest.context import Context
     from reconciler.manifest.models import ContainerPart
 
@@ -42,11 +41,13 @@ def _one(name: str, part: ContainerPart, kind: str, text: str, context: Context)
         return SharedNamespace(kind, text, source)
     if word not in {"service", "container"} or not owner:
         words = ["host", *sorted(_OWN[kind]), "service:NAME", "container:NAME"]
-        context.faults.add(f"unknown {kind} '{text}'", source, suggestion(text, words) or f"one of {', '.join(words)}")
+        context.faults.add(
+            f"unknown {kind} '{text}'", source, context.faults.nearest(text, words) or f"one of {', '.join(words)}"
+        )
         return None
     context.check_target(word, owner, f"container '{name}' shares the {kind} namespace of", source)
     target = context.key_of(word, owner)
-    if target and not _goes_in_a_circle(name, kind, source, context):
+    if target:
         holder = context.parts[target]
         if not (holder.command or holder.entrypoint) and (part.command or part.entrypoint):
             message = f"container '{target}' has no command, and so no {kind} namespace; '{name}' gets its own"
@@ -55,21 +56,16 @@ def _one(name: str, part: ContainerPart, kind: str, text: str, context: Context)
     return SharedNamespace(kind, context.reference(word, owner), source)
 
 
-def _goes_in_a_circle(name: str, kind: str, source: Source, context: Context) -> bool:
-    """Whether the namespace's owner is sought in a circle; told at the first of it in the file."""
-    path = [name]
-    while step := _next(path[-1], kind, context):
-        if step == name:
-            if name == min(path, key=list(context.parts).index):
-                message = f"{kind} goes in a circle: {' -> '.join([*path, name])}"
-                context.faults.add(message, source, "one of them needs a namespace of its own")
-            return True
-        if step in path:
-            return True
-        path.append(step)
-    return False
+def check_shared(context: Context) -> None:
+    """Note namespaces whose owner is sought in a circle."""
+    for kind in KINDS:
+        owners = ((name, _owner(str(getattr(part, kind) or ""), context)) for name, part in context.parts.items())
+        for circle in circles({name: [owner] for name, owner in owners if owner}):
+            message = f"{kind} goes in a circle: {' -> '.join([*circle, circle[0]])}"
+            source = context.at("containers", circle[0], kind)
+            context.faults.add(message, source, "one of them needs a namespace of its own")
 
 
-def _next(name: str, kind: str, context: Context) -> str | None:
-    word, colon, owner = str(getattr(context.parts[name], kind) or "").partition(":")
+def _owner(text: str, context: Context) -> str | None:
+    word, colon, owner = text.partition(":")
     return context.key_of(word, owner) if colon else None

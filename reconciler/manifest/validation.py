@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from reconciler.manifest import vocabulary
-from reconciler.manifest.faults import Faults, suggestion
+from reconciler.manifest.faults import Faults
 from reconciler.manifest.forms import LIST, MAP, TEXT
 from reconciler.manifest.hints import belonging, instead, shown
 from reconciler.manifest.models import (
@@ -52,8 +52,6 @@ Path = tuple[str | int, ...]
 _ROUNDS = 5
 _SHOWN = 40
 """Characters of a value that a message shows."""
-_MOST_SUGGESTIONS = 200
-"""Errors after which no similar words are looked for any more: that takes a fifth of a millisecond each."""
 _OWN_KEYS = "keys of your own begin with x-"
 _NAMED_PART = 2
 """The length of the path to a container or network; others refer to it, so that its name must stay."""
@@ -112,6 +110,8 @@ def validate(root: Mapping, faults: Faults) -> StackPart | None:
                 for detail in error.errors(include_url=False, include_context=True, include_input=False)
             ]
         faults.name_overridden(overrides(root))
+        if faults.is_full:
+            return None  # what else there is would not be shown
         # From the back, so that the indexes in the other paths stay right.
         for path in sorted(set(paths), key=lambda path: [str(step).zfill(8) for step in path], reverse=True):
             _take_out(root, path)
@@ -200,7 +200,7 @@ def _note_unknown(path: Path, root: Mapping, faults: Faults) -> None:
     for pattern, (part, unused) in _PARTS.items():
         if len(pattern) == len(path) - 1 and all(p in {"*", str(step)} for p, step in zip(pattern, path, strict=False)):
             known = {*part.model_fields, *unused}
-            near = suggestion(key, known) if len(faults.errors) < _MOST_SUGGESTIONS else ""
+            near = faults.nearest(key, known)
             # 'port' and 'network' are keys elsewhere, but who writes them for a container means the plural.
             hint = near if {f"{key}s", key.removesuffix("s")} & known else _elsewhere(key, path, root) or near
             if not pattern and _is_container(child(root, path)):

@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest import load
 from reconciler.manifest.canonical import render
+from reconciler.manifest.circles import circles
 from reconciler.manifest.context import _MOST_PORTS
 from reconciler.manifest.dotenv import parse_dotenv
 from reconciler.manifest.faults import Faults
@@ -189,5 +190,82 @@ def test_many_ports(load_text: LoadText, faults_of: FaultsOf) -> None:
 
 def test_thousands_of_unknown_keys(faults_of: FaultsOf) -> None:
     begin = time.process_time()
-    assert len(faults_of("services:\n a:\n" + "".join(f"  k{n}: 1\n" for n in range(20_000)))) == 20_000
+    first, *others = faults_of("services:\n a:\n" + "".join(f"  k{n}: 1\n" for n in range(20_000)))
+    assert str(first).startswith("error: 20000 faults, of which 500 are shown\n  hint: ")
+    assert [str(fault.source) for fault in others] == [f"a.yaml:{n + 3}:3" for n in range(500)]
     assert time.process_time() - begin < 3
+
+
+def test_thousands_of_warnings(load_text: LoadText) -> None:
+    options = ", ".join(f"k{n}" for n in range(2000))
+    found = load_text(f"services: {{a: {{networks: [n], dns_opt: [{options}]}}}}\nnetworks: {{n: }}").warnings
+    assert len(found) == 501
+    assert str(found[-1]) == "warning: 1500 more warnings are not shown"
+
+
+def services(form: str, count: int) -> str:
+    """Many services of one form, in which I is the number of each and NEXT that of the following one."""
+    lines = (form.replace("NEXT", str(n + 1)).replace("I", str(n)) for n in range(count))
+    return "services:\n" + "".join(f"  s{n}: {line}\n" for n, line in enumerate(lines))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{links: [qI]}",
+        "{network_mode: 'service:qI'}",
+        "{depends_on: [qI]}",
+        "{extends: qI}",
+        "{command: x, pid: 'service:qI'}",
+        "{networks: {default: {gateway: 'service:qI'}}}",
+    ],
+)
+def test_thousands_of_names_that_are_not_there(faults_of: FaultsOf, form: str) -> None:
+    """Each is like all that are there, which are compared for the first of them only."""
+    begin = time.process_time()
+    found = faults_of(services(form, 3000))
+    assert found[0].message == "3000 faults, of which 500 are shown"
+    assert found[1].hint.startswith("did you mean 's")
+    assert time.process_time() - begin < 6
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{network_mode: 'service:sNEXT'}",
+        "{command: x, ipc: 'service:sNEXT'}",
+        "{networks: {default: {gateway: 'service:sNEXT'}}}",
+        "{depends_on: [sNEXT]}",
+    ],
+)
+def test_long_chains(load_text: LoadText, faults_of: FaultsOf, form: str) -> None:
+    chain = services(form, 3000)
+    begin = time.process_time()
+    assert len(load_text(f"{chain}  s3000: {{command: x}}\n").containers) == 3001
+    (fault,) = faults_of(f"{chain}  s3000: {form.replace('NEXT', '0')}\n")
+    assert "goes in a circle" in fault.message
+    assert fault.message.count(" -> ") == 3001
+    assert time.process_time() - begin < 6
+
+
+def test_thousands_of_further_addresses(load_text: LoadText) -> None:
+    addresses = ", ".join(f"169.254.{n // 250}.{n % 250 + 1}" for n in range(3000))
+    begin = time.process_time()
+    load_text(f"services: {{a: {{networks: {{n: {{link_local_ips: [{addresses}]}}}}}}}}\nnetworks: {{n: }}")
+    assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        ({"a": ["b"], "b": ["c"]}, []),
+        ({"a": ["a"]}, [["a"]]),
+        ({"t": ["b"], "a": ["b"], "b": ["c"], "c": ["a"]}, [["a", "b", "c"]]),
+        ({"a": ["b", "c"], "b": ["a"], "c": ["d"], "d": ["c"]}, [["a", "b"], ["c", "d"]]),
+        ({"a": ["b", "c"], "b": [], "c": ["b", "a"]}, [["a", "c"]]),
+    ],
+)
+def test_circles(graph: dict[str, list[str]], expected: list[list[str]]) -> None:
+    assert list(circles(graph)) == expected
