@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from pathlib import Path
 from typing import Protocol
@@ -38,18 +37,13 @@ class Disk:
 
     def read(self, path: str, most: int, *, by_user: bool = False) -> bytes:
         """See `Tree`."""
-        if by_user and path.startswith(_HANDED_OVER):
-            with Path(path).open("rb") as file:
-                return file.read(most)
-        # Before it is opened as well: that alone may do anything, with a device.
-        _check_form(Path(path).stat(), path)
-        with open(path, "rb", opener=_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            _check_form(status, path)
-            if not status.st_size and os.path.realpath(path).startswith(_OF_KERNEL):
-                raise OSError(errno.EINVAL, _NOT_REGULAR, path)
-            # What has no size has no content, or is one of the kernel's files, mounted somewhere: those may wait for ever.
-            return file.read(most) if status.st_size else b""
+        place = Path(path)
+        if not (by_user and path.startswith(_HANDED_OVER)):
+            _check_form(place)
+            # What has no size has no content, or is a file of the kernel's, mounted anywhere: some wait for ever.
+            most = most if place.stat().st_size else 0
+        with place.open("rb") as file:
+            return file.read(most)
 
     def is_file(self, path: str) -> bool:
         """See `Tree`."""
@@ -64,20 +58,17 @@ class Disk:
         return [path.name for path in Path(folder).iterdir()]
 
 
-def _check_form(status: os.stat_result, path: str) -> None:
+def _check_form(place: Path) -> None:
     """Raises OSError for what is no file: reading a pipe or a terminal may take for ever, opening a device do anything."""
-    is_null = stat.S_ISCHR(status.st_mode) and status.st_rdev == Path(os.devnull).stat().st_rdev
-    # Of a folder the reading itself says so.
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or is_null):
-        raise OSError(errno.EINVAL, _NOT_REGULAR, path)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    mode = place.stat().st_mode
+    is_null = stat.S_ISCHR(mode) and place.samefile("/dev/null")
+    # Of a folder the opening itself says so.
+    is_form = stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_null
+    if not is_form or (stat.S_ISREG(mode) and str(place.resolve()).startswith(_OF_KERNEL)):
+        raise OSError(errno.EINVAL, "Not a regular file", str(place))
 
 
 _HANDED_OVER = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _OF_KERNEL = ("/proc/", "/sys/")
-_NOT_REGULAR = "Not a regular file"
 
 DISK = Disk()
