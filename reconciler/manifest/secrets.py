@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NetapplyError
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 _KEYS = frozenset({"environment", "args", "content"})
 _WORD = re.compile(rf"\b(?:{'|'.join(_KEYS)})\b")
+_LIKE_THEM = frozenset({"env_file", "target"})
+"""Keys of other values, that could be taken for one of those mistyped."""
+_KEY = re.compile(r"""(?<![\w-])[\w-]++(?=["']?\s*:)""")
+_LONGEST = 40
 
 
 def without_secrets(data: bytes, file: str) -> str | None:
@@ -26,13 +32,26 @@ def without_secrets(data: bytes, file: str) -> str | None:
     try:
         root = read(data, file).root
     except NetapplyError:
-        return None if _WORD.search(text) or "=" in text.partition("\n")[0] else text
+        return None if _speaks_of_secrets(text) or "=" in text.partition("\n")[0] else text
     if not isinstance(root, Mapping):
         return None
     lines = text.split("\n")
-    hidden = {number for number, line in enumerate(lines, 1) if _WORD.search(line)}
+    hidden = {number for number, line in enumerate(lines, 1) if _speaks_of_secrets(line)}
     hidden.update(_hidden(root, len(lines)))
     return "\n".join("" if number in hidden else line for number, line in enumerate(lines, 1))
+
+
+def _speaks_of_secrets(text: str) -> bool:
+    return bool(_WORD.search(text)) or any(_may_hold_secrets(found.group()) for found in _KEY.finditer(text))
+
+
+@lru_cache(4096)
+def _may_hold_secrets(key: str) -> bool:
+    """Whether it is one of those keys, or could be meant for one: who mistypes ``environment`` has secrets below it."""
+    word = key.strip().lower()
+    if key in _KEYS or key in _LIKE_THEM or len(word) > _LONGEST:
+        return key in _KEYS
+    return word.startswith("env") or any(each in word for each in _KEYS) or bool(get_close_matches(word, _KEYS, n=1))
 
 
 def _hidden(root: Mapping, last_line: int) -> Iterator[int]:
@@ -52,8 +71,7 @@ def _secret_parts(root: Mapping) -> Iterator[Node]:
     """Whatever stands under those words anywhere, for a container may take it from elsewhere by an alias."""
     for node in _walk(root):
         if isinstance(node, Mapping):
-            for key in _KEYS & node.entries.keys():
-                yield node.entries[key]
+            yield from (value for key, value in node.entries.items() if _may_hold_secrets(key))
 
 
 def _walk(node: Node, seen: set[int] | None = None) -> Iterator[Node]:

@@ -25,6 +25,14 @@ from reconciler.manifest.secrets import without_secrets
         # Given twice: what comes second is in no tree.
         "services:\n  a:\n    environment:\n      A: 1\n      A: c4nary\n    prots: []\n",
         "services:\n  a:\n    environment: {A: 1}\n    prots: []\n    environment: {A: c4nary}\n",
+        # Mistyped, so that a fault stands right there.
+        "services:\n  a:\n    enviroment: {A: c4nary}\n    prots: []\n",
+        "services:\n  a:\n    Environment:\n      - A=c4nary\n    prots: []\n",
+        "services:\n  a:\n    env:\n      A: c4nary\n    prots: []\n",
+        "services:\n  a:\n    environment-variables:\n      A: |\n        c4nary\n    prots: []\n",
+        "services:\n  a:\n    envrionment: {A: 1}\n    prots: []\n    envrionment: {A: c4nary}\n",
+        "services:\n  a:\n    build: {arg: [A=c4nary]}\n    prots: []\n",
+        "secrets:\n  a:\n    contents: c4nary\nservices:\n  a:\n    prots: []\n",
     ],
 )
 def test_no_value_is_left(text: str) -> None:
@@ -42,6 +50,8 @@ def test_no_value_is_left(text: str) -> None:
         ("# A\nA=c4nary\n", None),
         ("A: c4nary\nenvironment: {\n", None),
         ("content: c4nary\na: {\n", None),
+        ("enviroment: {A: c4nary\n", None),
+        ("env_file: a\nports: [{target: 80}]\na: {\n", "env_file: a\nports: [{target: 80}]\na: {\n"),
         ("containers: {a: [}\n", "containers: {a: [}\n"),
         ("containers: {a: }\n", "containers: {a: }\n"),
     ],
