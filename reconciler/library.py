@@ -7,34 +7,40 @@ that only the kernel's side needs.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import NetapplyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from reconciler.manifest.model import Manifest
     from reconciler.observation import Observation
     from reconciler.plan.plan import Plan
     from reconciler.reconcile import Outcome
 
+_NO_HOST: dict[str, Any] = {"format_version": 1, "resources": [], "facts": {}}
+
 
 def load_manifest(
     *paths: Path | str,
     stack_name: str | None = None,
     environment: Mapping[str, str] | None = None,
-    profiles: Sequence[str] = (),
-    env_files: Sequence[Path | str] | None = None,
+    profiles: Sequence[str] | str = (),
+    env_files: Sequence[Path | str] | Path | str | None = None,
 ) -> Manifest:
     """Read one stack from a file, or from several that are merged as Compose does it.
 
     ``environment`` is where variables are taken from, the process' own if it is None. The
-    rest is as on the command line: ``-p``, ``--profile``, ``--env-file``.
+    rest is as on the command line: ``-p``, ``--profile``, ``--env-file``; one name need not be in a list.
     """
     from reconciler import manifest  # noqa: PLC0415  # who only plans need not pay for pydantic
 
     variables = os.environ if environment is None else environment
-    return manifest.load(paths, stack_name=stack_name, environment=variables, profiles=profiles, env_files=env_files)
+    wanted = (profiles,) if isinstance(profiles, str) else profiles
+    files = (env_files,) if isinstance(env_files, str | Path) else env_files
+    return manifest.load(paths, stack_name=stack_name, environment=variables, profiles=wanted, env_files=files)
 
 
 def canonical_manifest(manifest: Manifest) -> dict[str, Any]:
@@ -69,7 +75,7 @@ def read_observation(document: Any) -> Observation:
     """The observation that ``netapply snapshot`` wrote, or an empty host's for ``None``."""
     from reconciler.snapshot import observation_from_document  # noqa: PLC0415  # as above
 
-    return observation_from_document(document or {"format_version": 1, "resources": [], "facts": {}})
+    return observation_from_document(_NO_HOST if document is None else document)
 
 
 def plan(*manifests: Manifest, observation: Observation, adopt: bool = False, host_rule: bool = True) -> Plan:
@@ -81,7 +87,7 @@ def plan(*manifests: Manifest, observation: Observation, adopt: bool = False, ho
     from reconciler.desired.scope import Scope  # noqa: PLC0415  # as above
     from reconciler.reconcile import make_plan  # noqa: PLC0415  # as above
 
-    stacks = frozenset(manifest.stack for manifest in manifests)
+    stacks = _stack_names(manifests)
     return make_plan(Scope(stacks, manifests, adopt, host_rule), observation)[0]
 
 
@@ -106,12 +112,22 @@ def up(
 
     What failed stands in the outcome's ``problems``; a plan that cannot be made raises.
     """
-    return _run(frozenset(manifest.stack for manifest in manifests), manifests, host, firewall, adopt, host_rule)
+    return _run(_stack_names(manifests), manifests, host, firewall, adopt, host_rule)
 
 
 def down(*stack_names: str, host: str = "", firewall: str = "auto") -> Outcome:
     """Remove everything of these stacks and nothing else; none of it there is no error. Needs root."""
     return _run(frozenset(stack_names), (), host, firewall, adopt=False, host_rule=True)
+
+
+def _stack_names(manifests: tuple[Manifest, ...]) -> frozenset[str]:
+    origins: dict[str, str] = {}
+    for manifest in manifests:
+        if manifest.stack in origins:
+            message = f"two stacks are named '{manifest.stack}': {origins[manifest.stack]} and {manifest.origin}"
+            raise NetapplyError.of(message, hint="give one of them another name:, or load both files as one stack")
+        origins[manifest.stack] = manifest.origin
+    return frozenset(origins)
 
 
 def _run(

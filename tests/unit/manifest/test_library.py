@@ -65,6 +65,29 @@ def test_errors_have_places(shop: Path) -> None:
     assert [str(problem.source) for problem in caught.value.problems] == [f"{shop}:1:20"]
 
 
+def test_misuse_is_told_in_words(shop: Path) -> None:
+    with pytest.raises(NetapplyError, match="no manifest is named"):
+        load_manifest()
+    (shop.parent / "other.yaml").write_text("name: shop\ncontainers: {web: }\n")
+    one, other = load_manifest(shop), load_manifest("other.yaml")
+    message = f"two stacks are named 'shop': {shop} and {shop.parent}/other.yaml"
+    with pytest.raises(NetapplyError, match=re.escape(message)):
+        plan(one, other, observation=read_observation(None))
+    with pytest.raises(NetapplyError, match=re.escape(message)):
+        reconciler.up(one, other)
+    nothing: object
+    for nothing in ([], {}, "", 0, False):
+        with pytest.raises(NetapplyError):
+            read_observation(nothing)
+
+
+def test_one_name_need_not_be_in_a_list(shop: Path) -> None:
+    (shop.parent / "vars").write_text("WHO=me\n")
+    for env_files in ("vars", Path("vars"), ["vars"]):
+        manifest = load_manifest(shop, environment={}, profiles="debug", env_files=env_files)
+        assert [(each.name, each.user) for each in manifest.containers] == [("web", "me"), ("debug", None)]
+
+
 def in_a_fresh_process(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60, cwd=ROOT
