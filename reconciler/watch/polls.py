@@ -35,7 +35,7 @@ class Pace:
         self.due = 0.0
 
     def took(self, seconds: float, now: float) -> None:
-        """It was done just now."""
+        """It was done just now, and took so much time of a processor: waiting for others costs nothing."""
         self.due = now + max(self._least, seconds / self._share)
 
 
@@ -54,37 +54,44 @@ class Polls:
         """When to look again."""
         return min(self._common.due, self._sandboxes.due, self.files.due, self._attached.due)
 
+    def before_round(self, hints: Hints) -> None:
+        """The host is looked at next: what is changed in legacy tables from now on is for the next look to find.
+
+        Taken after the round, it would hide what others do between its look and then; and its own changes are news.
+        """
+        digest = legacy_tables()
+        hints.firewall = hints.firewall or digest != self._legacy
+        self._legacy = digest
+
     def look(self, observation: Observation, hints: Hints) -> None:
         """Compare what is due with the host as it should be."""
         state = observation.state
         if self._attached.due <= time.monotonic():
             self._look_at_attached(observation.facts, state, hints)
         if self._common.due <= time.monotonic():
-            began = time.monotonic()
-            digest = legacy_tables()
-            if self._legacy not in {None, digest}:
+            began = time.thread_time()
+            if legacy_tables() != self._legacy:
                 hints.add("iptables' legacy tables changed", firewall=True)
-            self._legacy = digest
             settings(self._host, state, hints, sandboxes=False)
-            self._common.took(time.monotonic() - began, time.monotonic())
+            self._common.took(time.thread_time() - began, time.monotonic())
         if self._sandboxes.due <= time.monotonic():
-            began = time.monotonic()
+            began = time.thread_time()
             settings(self._host, state, hints, sandboxes=True)
-            self._sandboxes.took(time.monotonic() - began, time.monotonic())
+            self._sandboxes.took(time.thread_time() - began, time.monotonic())
 
     def _look_at_attached(self, facts: Facts, state: State, hints: Hints) -> None:
         """Namespaces of others come and go without a word."""
         if not facts.attachable:
             self._attached.due = time.monotonic() + _LEAST
             return
-        began = time.monotonic()
+        began = time.thread_time()
         for each in facts.attachable:
             if foreign_namespaces.identity(each.path) != each.identity:
                 for resource in state:
                     if isinstance(resource, Namespace) and resource.attached == each.path:
                         hints.add(f"{each.path} changed", sandbox=resource.container)
                 hints.add(f"{each.path} changed")
-        self._attached.took(time.monotonic() - began, time.monotonic())
+        self._attached.took(time.thread_time() - began, time.monotonic())
 
 
 def settings(host: Host, state: State, hints: Hints, *, sandboxes: bool) -> None:

@@ -220,6 +220,7 @@ class Service:
 
     def _reconcile(self) -> None:
         hints, self._hints = self._hints, Hints()
+        self._polls.before_round(hints)
         done = self._keeper.reconcile(hints)
         now = time.monotonic()
         if done.busy:

@@ -213,6 +213,25 @@ def test_legacy_rules_are_polled(host: Host) -> None:
     assert watcher.process.poll() is None
 
 
+def test_the_same_flush_of_legacy_rules_is_heard_each_time(host: Host) -> None:
+    if subprocess.run(["which", "iptables-legacy"], check=False, capture_output=True).returncode:
+        pytest.skip("no iptables-legacy here")
+    host.write("manifests/shop.yaml", "containers: {web: {ports: ['8080:80']}}\n")
+    watcher = Watcher(host, firewall="iptables").wait_ready().wait_quiet()
+
+    def is_there() -> bool:
+        return "8080" in host.run(["iptables-legacy", "-w", "-t", "nat", "-S"]).stdout
+
+    assert is_there()
+    for _ in range(2):
+        host.run(["iptables-legacy", "-w", "-t", "nat", "-F"])
+        until(is_there, "put back")
+        # Later than the look that follows own changes, earlier than the next poll.
+        watcher.wait_quiet(0.2)
+    # Its own changes are no news to the next polls.
+    watcher.wait_quiet(2)
+
+
 def test_commands_that_end_start_again_more_and_more_seldom(host: Host) -> None:
     text = """
 containers:

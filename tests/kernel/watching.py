@@ -38,13 +38,14 @@ class Watcher:
         directory: str = "manifests",
         environment: dict[str, str] | None = None,
         beforehand: str = "",
+        firewall: str = "auto",
     ) -> None:
         """``beforehand`` is Python code that runs in the watcher's process before it begins."""
         self.host = host
         self.folder = host.folder / directory
         self.folder.mkdir(exist_ok=True)
         self.log_path = host.folder / f"watch-{time.monotonic_ns()}.log"
-        words = ["-n", host.name, "--log-format", "json", "-v", "watch", directory, *options]
+        words = ["-n", host.name, "--log-format", "json", "-v", "--firewall", firewall, "watch", directory, *options]
         given = host.environment() | (environment or {})
         with self.log_path.open("w") as log, Path(os.devnull).open() as nothing:
             files = [nothing.fileno(), log.fileno(), log.fileno()]
