@@ -118,7 +118,7 @@ class Keeper:
             done = self._failed(error.problems)
         except OSError as error:
             done = self._failed((Problem(f"{error.filename or 'the host'}: {error.strerror or error}"),))
-        return replace(done, full=full, seconds=self._clock() - began)
+        return replace(done, full=full, seconds=self._clock() - began, looking=self._lookout.seconds)
 
     def next_due(self) -> float | None:
         """When something that was put off is due; None: nothing was."""

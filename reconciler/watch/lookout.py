@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -21,6 +22,8 @@ class Lookout:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._processes = KnownProcesses()
+        self.seconds = 0.0
+        """Of a processor that the last look took, not counting what it waited for others."""
         machine.hear_firewall()
 
     def forget_processes(self) -> None:
@@ -35,6 +38,15 @@ class Lookout:
         ``was_well``: all was as it should be. What still is so is then given as the objects of ``last``: comparing
         takes no time, and what was read goes at once, instead of riddling the memory with holes.
         """
+        began = time.process_time()
+        try:
+            return self._look(hints, last, manifests, was_well=was_well)
+        finally:
+            self.seconds = time.process_time() - began
+
+    def _look(
+        self, hints: Hints, last: Observation | None, manifests: Iterable[Manifest], *, was_well: bool
+    ) -> Observation:
         if hints.full or hints.firewall:
             self._machine.forget_firewall()
         scope = Scope(frozenset(), tuple(manifests))

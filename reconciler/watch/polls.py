@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import socket
 import struct
@@ -27,16 +28,20 @@ _LEAST, _LEAST_IN_SANDBOXES, _LEAST_OF_OTHERS = 1.0, 2.0, 0.2
 
 
 class Pace:
-    """When a poll is due: every ``least`` seconds, and so seldom that it takes no more than its share."""
+    """When a poll is due: every ``least`` seconds, and so seldom that it takes no more than its share.
 
-    def __init__(self, least: float, share: float = _SHARE) -> None:
+    It is due after ``most`` seconds, whatever it takes.
+    """
+
+    def __init__(self, least: float, share: float = _SHARE, most: float = math.inf) -> None:
         self._least = least
         self._share = share
+        self._most = most
         self.due = 0.0
 
     def took(self, seconds: float, now: float) -> None:
         """It was done just now, and took so much time of a processor: waiting for others costs nothing."""
-        self.due = now + max(self._least, seconds / self._share)
+        self.due = now + min(self._most, max(self._least, seconds / self._share))
 
 
 class Polls:

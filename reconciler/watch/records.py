@@ -80,3 +80,5 @@ class Round:
     full: bool = False
     busy: bool = False
     seconds: float = 0.0
+    looking: float = 0.0
+    """Seconds of a processor that looking at the host took."""

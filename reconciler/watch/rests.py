@@ -15,7 +15,7 @@ BUSY_PAUSE, _BUSY_PAUSE_LONGEST = 0.05, 1.0
 BUSY_WARNING = 10.0
 """Seconds after which it is said that somebody holds the lock."""
 
-_LOOK_SHARE, _LOOK_LEAST = 0.0007, 60.0
+_LOOK_SHARE, _LOOK_LEAST, _LOOK_MOST = 0.0007, 60.0, 600.0
 _LONGEST_BREAK = 10.0
 """After a look that found nothing come breaks, at most this many times as long as the look."""
 
@@ -29,7 +29,7 @@ class Rests:
         self._log = logger
         self._interval = interval
         self._breaks = 0.0
-        self._look_pace = Pace(_LOOK_LEAST, _LOOK_SHARE)
+        self._look_pace = Pace(_LOOK_LEAST, _LOOK_SHARE, _LOOK_MOST)
         self._busy: Backoff | None = None
         self._busy_since = 0.0
         self._busy_said = False
@@ -46,7 +46,7 @@ class Rests:
 
     def next_look(self, done: Round, now: float) -> float:
         """When to look at everything again after a round that did."""
-        self._look_pace.took(done.seconds, now)
+        self._look_pace.took(done.looking, now)
         return self._look_pace.due if self._interval is None else now + self._interval
 
     def while_locked(self, now: float) -> float:

@@ -11,11 +11,16 @@ import pytest
 
 from reconciler.agent.loop import Loop
 from reconciler.errors import NetapplyError
+from reconciler.observation import Observation
+from reconciler.state import State
 from reconciler.watch.agenda import NEVER, Agenda, Item
 from reconciler.watch.hints import Hints
+from reconciler.watch.lookout import Lookout
 from reconciler.watch.metrics import Metrics, MetricsServer
 from reconciler.watch.notify import Supervisor
 from reconciler.watch.polls import Pace, legacy_tables
+from reconciler.watch.records import Round
+from reconciler.watch.rests import Rests
 
 
 def test_many_places_become_one_look_at_everything() -> None:
@@ -57,6 +62,30 @@ def test_a_poll_takes_no_more_than_its_share() -> None:
     assert pace.due == 11.0
     pace.took(0.1, 10.0)
     assert pace.due == pytest.approx(110.0)
+
+
+def test_a_slow_round_does_not_put_off_the_look_at_everything() -> None:
+    logger: Any = None  # nothing is said
+    rests = Rests(None, logger)
+    # It waited for an agent that hung; next to nothing of that was work.
+    assert rests.next_look(Round(seconds=6.0, looking=0.002), 10.0) == 70.0
+    assert rests.next_look(Round(seconds=6.0, looking=0.07), 10.0) == pytest.approx(110.0)
+    assert rests.next_look(Round(seconds=20.0, looking=20.0), 10.0) == 610.0
+
+
+def test_what_a_look_waits_for_is_no_work() -> None:
+    class Slow:
+        def hear_firewall(self) -> None:
+            pass
+
+        def observe(self, *_arguments: object, **_more: object) -> Observation:
+            time.sleep(0.2)
+            return Observation(State())
+
+    machine: Any = Slow()
+    lookout = Lookout(machine)
+    lookout.look(Hints(), None, (), was_well=False)
+    assert 0.0 < lookout.seconds < 0.1
 
 
 @pytest.mark.parametrize(
