@@ -26,7 +26,11 @@ Say = Callable[[str], None]
 
 
 class LockBusyError(NetapplyError):
-    """Somebody else is changing this host."""
+    """Somebody else is changing this host; ``holder`` says who."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__([Problem(f"another netapply is changing this host: {holder}")])
+        self.holder = holder
 
 
 @contextmanager
@@ -83,8 +87,9 @@ def _lock_alone(descriptor: int, deadline: float) -> None:
     """Closes the descriptor where it raises."""
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() >= deadline:
+            who = holder(descriptor)
             os.close(descriptor)
-            raise LockBusyError([Problem("another netapply is changing this host")])
+            raise LockBusyError(who)
         time.sleep(0.01)
 
 

@@ -22,6 +22,7 @@ from reconciler.watch.dead_commands import dead_commands
 from reconciler.watch.healing import Healing
 from reconciler.watch.hints import Hints
 from reconciler.watch.kept import KeptStacks
+from reconciler.watch.lock_wait import LockWait
 from reconciler.watch.lookout import Lookout, relevant
 from reconciler.watch.manifests import Manifests
 from reconciler.watch.planning import Attempt
@@ -62,6 +63,7 @@ class Keeper:
         """The host as it was last seen, or as it was made since; None: it has to be looked at as a whole."""
         self.warnings: tuple[Problem, ...] = ()
         self.waiting: Waiting = {}
+        self.lock_wait = LockWait(clock)
         self._progress = progress
         self._clock = clock
         self._pending: set[str] = set()
@@ -112,12 +114,14 @@ class Keeper:
                         record.backoff.forgive(self._clock())
                     done = self._reconcile(hints)
                 self._remembered.save()
-        except lock.LockBusyError:
+        except lock.LockBusyError as error:
+            self.lock_wait.goes_on(error.holder)
             return Round(busy=True)
         except NetapplyError as error:
             done = self._failed(error.problems)
         except OSError as error:
             done = self._failed((Problem(f"{error.filename or 'the host'}: {error.strerror or error}"),))
+        self.lock_wait.is_over()
         return replace(done, full=full, seconds=self._clock() - began, looking=self._lookout.seconds)
 
     def next_due(self) -> float | None:

@@ -81,6 +81,8 @@ def stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
 
 
 def _state(keeper: Keeper, name: str, *, is_broken: bool) -> tuple[str, str]:
+    if keeper.lock_wait.reason:
+        return "out of sync", keeper.lock_wait.reason
     if keeper.fights.stack_waits(name, time.monotonic()):
         return "out of sync", "another program undoes what is healed"
     errors = keeper.errors_of(name)

@@ -49,11 +49,12 @@ class Rests:
         self._look_pace.took(done.looking, now)
         return self._look_pace.due if self._interval is None else now + self._interval
 
-    def while_locked(self, now: float) -> float:
+    def while_locked(self, now: float, holder: str) -> float:
         """When to ask for the host's lock again: a little later each time; it is said where that takes long."""
         if self._busy is None:
             self._busy, self._busy_since, self._busy_said = Backoff(BUSY_PAUSE, _BUSY_PAUSE_LONGEST), now, False
         elif now - self._busy_since > BUSY_WARNING and not self._busy_said:
             self._busy_said = True
-            self._log.warning("another netapply holds the host's lock", seconds=round(now - self._busy_since, 1))
+            seconds = round(now - self._busy_since, 1)
+            self._log.warning("another netapply holds the host's lock", holder=holder, seconds=seconds)
         return self._busy.fail(now)

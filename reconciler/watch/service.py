@@ -225,7 +225,7 @@ class Service:
         now = time.monotonic()
         if done.busy:
             self._hints = hints
-            self._agenda.set(Item.HINTS, self._rests.while_locked(now))
+            self._agenda.set(Item.HINTS, self._rests.while_locked(now, self._keeper.lock_wait.holder))
             return
         self._rounds += 1
         if self._metrics:

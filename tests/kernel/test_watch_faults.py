@@ -165,7 +165,14 @@ def test_a_lock_that_somebody_keeps(host: Host) -> None:
             host.write("manifests/b.yaml", SMALL)
             until(lambda: watcher.lines("another netapply holds the host's lock"), "said")
         assert len(watcher.lines("another netapply holds the host's lock")) == 1
+        me = f"process {os.getpid()} ("
+        assert me in watcher.lines("another netapply holds the host's lock")[0]["holder"]
+        # Nobody knows how a is by now.
+        assert watcher.stack("a")["state"] == "out of sync"
+        assert me in watcher.stack("a")["reason"]
+        assert "lock" in watcher.stack("a")["reason"]
     until(lambda: "b.one" in pins(host), "applied")
+    until(lambda: watcher.stack("a")["state"] == "in sync", "looked at")
 
 
 @pytest.mark.long
