@@ -25,8 +25,9 @@ def waiting_in(manifests: Mapping[str, Manifest], facts: Facts) -> Waiting:
 
 def stacks_concerned(manifests: Iterable[Manifest], before: Facts, after: Facts) -> set[str]:
     """The stacks that attach a namespace which came, went or became another one."""
-    seen = {each.path: each.identity for each in before.attachable}
-    changed = {each.path for each in after.attachable if seen.get(each.path) != each.identity}
+    # One that could not be attached may be later, without becoming another one.
+    seen = {(each.path, each.identity, each.fault) for each in before.attachable}
+    changed = {each.path for each in after.attachable if (each.path, each.identity, each.fault) not in seen}
     return {
         manifest.stack
         for manifest in manifests

@@ -71,6 +71,11 @@ class Restarts:
         known.started, known.ended = now, False
         known.count += 1
 
+    def end_waiting(self) -> None:
+        """Each may start now, unless it did so often enough; from then on the pauses grow from the first one again."""
+        for known in self._known.values():
+            known.backoff = Backoff(self._first, self._longest)
+
     def keep(self, containers: Iterable[str]) -> None:
         """Forget all but these."""
         wanted = set(containers)

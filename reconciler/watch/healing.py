@@ -22,6 +22,11 @@ class Healing:
         self.fights = Fights()
         self.restarts = Restarts()
 
+    def end_waiting(self) -> None:
+        """Whatever was put off is due now; how often a command was started stays known."""
+        self.fights = Fights()
+        self.restarts.end_waiting()
+
     def without_early_restarts(
         self, observation: Observation, manifests: Mapping[str, Manifest], more: Iterable[str], now: float
     ) -> Observation:

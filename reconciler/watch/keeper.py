@@ -93,9 +93,11 @@ class Keeper:
                 self.records[name].backoff = StackRecord().backoff
 
     def retry_now(self) -> None:
-        """Forget every pause."""
-        self.changed(set(self.records) - {HOST_OWNER})
-        self._healing.fights = Fights()
+        """Forget every pause. What is then put back counts as healed: no manifest changed."""
+        self._settled = False
+        for record in self.records.values():
+            record.backoff = StackRecord().backoff
+        self._healing.end_waiting()
         self._lookout.forget_processes()
 
     def reconcile(self, hints: Hints) -> Round:

@@ -357,6 +357,19 @@ def test_sighup_looks_at_everything(watcher: Watcher) -> None:
     until(lambda: any("SIGHUP" in line["cause"] for line in watcher.lines("nothing to do")), "a round for SIGHUP")
 
 
+def test_what_a_sighup_puts_back_is_healed_not_applied(watcher: Watcher, host: Host) -> None:
+    before = watcher.stack("shop")
+    time.sleep(1.0)  # times are told by the second
+    watcher.process.send_signal(signal.SIGSTOP)
+    host.run(["sh", "-ec", "ip link set $(ip -br link | grep -o '^na-front-[a-z0-9]*') down"])
+    watcher.process.send_signal(signal.SIGHUP)
+    watcher.process.send_signal(signal.SIGCONT)
+    until(lambda: any("SIGHUP" in line["cause"] for line in watcher.lines("reconciled")), "a round for SIGHUP")
+    after = watcher.stack("shop")
+    assert after["last_apply"] == before["last_apply"]
+    assert after["healed"] > before["healed"]
+
+
 def test_plan_and_up_work_beside_it(watcher: Watcher, host: Host) -> None:
     assert host.plan("manifests/shop.yaml") == []
     host.write("other.yaml", SMALL)

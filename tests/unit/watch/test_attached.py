@@ -30,6 +30,8 @@ def test_who_is_concerned_by_a_change() -> None:
     assert stacks_concerned(manifests, before, before) == set()
     after = facts(ForeignNamespace("/x", "8"), ForeignNamespace("/y", "7"))
     assert stacks_concerned(manifests, before, after) == {"a"}
+    faulty = facts(ForeignNamespace("/x", "8", "another process"), ForeignNamespace("/y", "7", interfaces=("eth0",)))
+    assert stacks_concerned(manifests, faulty, after) == {"a"}
 
 
 def test_a_number_that_another_process_has_is_a_fault() -> None:

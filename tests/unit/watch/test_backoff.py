@@ -55,6 +55,17 @@ def test_a_limit_is_kept() -> None:
     assert restarts.next(4.0) is None
 
 
+def test_whoever_asks_ends_the_waiting_but_not_the_counting() -> None:
+    restarts = Restarts(first=50.0)
+    for container, limit in (("shop/web", None), ("shop/job", 1)):
+        restarts.postponed(container, limit, 100.0)
+        restarts.started(container, 100.0)
+        assert restarts.postponed(container, limit, 101.0)
+    restarts.end_waiting()
+    assert not restarts.postponed("shop/web", None, 101.0)
+    assert restarts.postponed("shop/job", 1, 101.0)
+
+
 def test_what_is_healed_now_and_then_is_no_fight() -> None:
     fights = Fights(patience=3, window=10.0)
     assert [fights.healed(LINK, "shop", "eth0", now) for now in (0.0, 11.0, 22.0, 33.0)] == [None] * 4
