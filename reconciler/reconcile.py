@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.desired.build import desired
@@ -29,11 +29,15 @@ Progress = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did: ``done`` steps, those ``undone`` again, and every problem met."""
+    """What a run did: ``done`` steps, those ``undone`` again, and every problem met.
+
+    ``faults`` are the problems by owner, where a transaction met them; what is settled afterwards is nobody's.
+    """
 
     done: tuple[Step, ...] = ()
     undone: tuple[Step, ...] = ()
     problems: tuple[Problem, ...] = ()
+    faults: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
 
 
 def make_plan(scope: Scope, observation: Observation) -> tuple[Plan, State]:
@@ -97,9 +101,10 @@ def _transaction(
             problems = _verify(machine, reversible, (*final, *later), wanted, owners)
         if problems:
             undone, more = machine.undo(reversible[:attempted])
-            return Outcome((), undone, (*problems, *more))
+            return Outcome((), undone, (*problems, *more), dict.fromkeys(owners, (*problems, *more)))
     forward = _forward(machine, final, progress)
-    return Outcome((*reversible, *forward.done), (), forward.problems)
+    faults = dict.fromkeys(owners, forward.problems) if forward.problems else {}
+    return Outcome((*reversible, *forward.done), (), forward.problems, faults)
 
 
 def forward(machine: Machine, plan: Plan) -> Outcome:
@@ -143,4 +148,10 @@ def _settle_host(machine: Machine, made: frozenset[Key], progress: Progress) -> 
 
 
 def _joined(first: Outcome, second: Outcome) -> Outcome:
-    return Outcome(first.done + second.done, first.undone + second.undone, first.problems + second.problems)
+    return Outcome(
+        first.done + second.done,
+        first.undone + second.undone,
+        first.problems + second.problems,
+        # Each owner has one transaction.
+        {**first.faults, **second.faults},
+    )

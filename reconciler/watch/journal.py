@@ -29,23 +29,14 @@ class Journal:
         self._directory_faults: dict[str, str] = {}
 
     def round(self, done: Round, cause: str, writer: str = "") -> None:
-        """One reconcile; ``writer`` is who changed nftables last."""
+        """One reconcile, in one line; ``writer`` is who changed nftables last."""
         facts = {"cause": cause, "milliseconds": round(done.seconds * 1000, 1)}
-        if done.changes:
-            lines = [text.done_line(change) for change in text.shown(done.changes)]
-            self._logger.info(
-                "reconciled",
-                **facts,
-                stacks=sorted({owner_of(change) for change in done.changes}),
-                **counted(done.changes),
-                healed=done.healed,
-                changes=lines[:_MOST_LINES]
-                + ([f"… {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []),
-            )
-        elif not done.problems:
+        if done.problems:
+            self._logger.error("failed", **facts, **_problems(done), undone=done.undone, **_changes(done))
+        elif done.changes:
+            self._logger.info("reconciled", **facts, **_changes(done))
+        else:
             self._logger.debug("nothing to do", **facts, full=done.full)
-        for problem in done.problems:
-            self._logger.error("failed", **facts, problem=str(problem), undone=done.undone)
         for fight in done.fights:
             seconds = round(fight.until - self._keeper.now(), 1)
             self._logger.warning(
@@ -93,3 +84,25 @@ class Journal:
         for path, reason in held if held != self._held else ():
             self._logger.warning("stacks without a manifest are kept", directory=path, reason=reason)
         self._held = held
+
+
+def _problems(done: Round) -> dict[str, object]:
+    first, *more = map(str, done.problems)
+    return {"problem": first, **({"more_problems": _few(more)} if more else {})}
+
+
+def _changes(done: Round) -> dict[str, object]:
+    """What stands of it; nothing where nothing does."""
+    if not done.changes:
+        return {}
+    return {
+        "stacks": sorted({owner_of(change) for change in done.changes}),
+        **counted(done.changes),
+        "healed": done.healed,
+        "changes": _few([text.done_line(change) for change in text.shown(done.changes)]),
+    }
+
+
+def _few(lines: list[str]) -> list[str]:
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"… {more} more"] if more > 0 else [])]

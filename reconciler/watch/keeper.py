@@ -12,10 +12,10 @@ from reconciler.kernel import lock
 from reconciler.kernel.machine import Machine
 from reconciler.manifest.model import Manifest
 from reconciler.observation import Observation, Runtime
-from reconciler.plan.plan import Plan, owner_of
+from reconciler.plan.plan import Plan
 from reconciler.reconcile import Outcome, Progress
 from reconciler.state import HOST_OWNER, State
-from reconciler.watch import planning
+from reconciler.watch import outcomes, planning
 from reconciler.watch.attached import Waiting, stacks_concerned, waiting_in
 from reconciler.watch.backoff import Fights
 from reconciler.watch.dead_commands import dead_commands
@@ -246,21 +246,21 @@ class Keeper:
         self, plan: Plan, wanted: State, outcome: Outcome, attempt: Attempt, manifests: dict[str, Manifest]
     ) -> Round:
         assert self.observation is not None  # noqa: S101  # the caller just set it
+        steps = outcomes.standing(outcome.done)
         healed, fights = self._healing.count(
-            outcome.done, lambda owner: self._is_asked_for(owner, attempt.going), self._clock()
+            steps, lambda owner: self._is_asked_for(owner, attempt.going), self._clock()
         )
         for owner, count in healed.items():
             self.records.of(owner).healed += count
         if outcome.problems:
-            done = {owner_of(step.change) for step in outcome.done}
-            failed = set(plan.owners) - done or set(plan.owners) or {HOST_OWNER}
-            attempt.faults.update(dict.fromkeys(failed, outcome.problems))
+            attempt.faults.update(outcomes.faults(plan, outcome))
             self.observation = None
         else:
             self.observation = replace(self.observation, state=wanted)
         self._settle(attempt, manifests)
-        changes = tuple(step.change for step in outcome.done)
-        return Round(changes, len(outcome.undone), _flat(attempt.faults), sum(healed.values()), tuple(fights))
+        changes = tuple(step.change for step in steps)
+        undone = len(outcome.undone) + (len(outcome.done) - len(steps)) // 2
+        return Round(changes, undone, _flat(attempt.faults), sum(healed.values()), tuple(fights))
 
     def _attempt(self, observation: Observation, manifests: dict[str, Manifest], now: float) -> Attempt:
         """The stacks that may change now: not those that wait after a failure, or because of a fight."""

@@ -70,7 +70,10 @@ class StackRecords(dict[str, StackRecord]):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one reconcile did; ``healed`` of the changes put back what somebody else had changed."""
+    """What one reconcile did: the ``changes`` that stand, and how many were ``undone``.
+
+    ``healed`` of the changes put back what somebody else had changed.
+    """
 
     changes: tuple[Change, ...] = ()
     undone: int = 0

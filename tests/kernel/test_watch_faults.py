@@ -80,6 +80,26 @@ def test_a_full_disk(host: Host) -> None:
         watcher.stop()
 
 
+def test_a_failed_round_is_one_line_and_each_stack_has_its_own_fault(host: Host) -> None:
+    host.write("manifests/ok.yaml", SMALL)
+    watcher = Watcher(host).wait_ready().wait_quiet()
+    watcher.process.send_signal(signal.SIGSTOP)  # both in one round
+    for name, port in (("a", 8081), ("b", 8082)):
+        text = f"containers: {{web: {{ports: ['{port}:80'], command: [/no/such/{name}]}}}}\n"
+        host.write(f"manifests/{name}.yaml", text)
+    watcher.process.send_signal(signal.SIGCONT)
+    until(lambda: watcher.lines("failed"), "reported")
+    line = watcher.lines("failed")[0]
+    # The host's part was made for both and taken away with them: it is no change.
+    assert [each["stacks"] for each in watcher.lines("reconciled")] == [["ok"]]
+    assert "stacks" not in line
+    assert line["undone"] > 0
+    assert "/no/such/a" in line["problem"]
+    assert "/no/such/b" in str(line["more_problems"])
+    for name in ("a", "b"):
+        assert f"/no/such/{name}" in watcher.stack(name)["reason"]
+
+
 def test_a_runtime_that_hangs(host: Host, tmp_path: Path) -> None:
     fake = tmp_path / "crun"
     fake.write_text("#!/bin/sh\nexec sleep 300\n")
