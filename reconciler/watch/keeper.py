@@ -218,6 +218,7 @@ class Keeper:
             plan, wanted = planning.make_plan(attempt, self.manifests, observation)
         self.warnings = plan.warnings if plan else ()
         if plan is None or not plan.steps:
+            self._put_off_faults(attempt, makes_room=False)
             self._settle(attempt, manifests)
             self._remember(attempt, wanted)
             return Round(problems=_flat(attempt.faults))
@@ -252,6 +253,7 @@ class Keeper:
         )
         for owner, count in healed.items():
             self.records.of(owner).healed += count
+        self._put_off_faults(attempt, makes_room=not outcome.problems)
         if outcome.problems:
             attempt.faults.update(outcomes.faults(plan, outcome))
             self.observation = None
@@ -261,6 +263,11 @@ class Keeper:
         changes = tuple(step.change for step in steps)
         undone = len(outcome.undone) + (len(outcome.done) - len(steps)) // 2
         return Round(changes, undone, _flat(attempt.faults), sum(healed.values()), tuple(fights))
+
+    def _put_off_faults(self, attempt: Attempt, *, makes_room: bool) -> None:
+        """What is in the way of a new manifest may be what goes, or went just now: its next attempt shows it."""
+        if makes_room or any(self._removals.times(self._clock())):
+            attempt.faults = {name: found for name, found in attempt.faults.items() if name not in self._pending}
 
     def _attempt(self, observation: Observation, manifests: dict[str, Manifest], now: float) -> Attempt:
         """The stacks that may change now: not those that wait after a failure, or because of a fight."""

@@ -125,6 +125,28 @@ def test_a_removed_manifest_prunes_its_stack_and_no_other(host: Host) -> None:
     until(lambda: pins(host) == {"byhand.one", "a.one", "c.one"}, "pruned")
 
 
+def test_renamed_stacks_are_no_fault(host: Host) -> None:
+    def write(file: str, name: str, number: int) -> None:
+        host.write(
+            f"manifests/{file}.yaml",
+            f"name: {name}\n"
+            f"networks: {{n: {{driver_opts: {{com.docker.network.bridge.name: br{number}}}}}}}\n"
+            f"containers: {{one: {{networks: [n], ports: ['808{number}:80']}}}}\n",
+        )
+
+    host.write("manifests/other.yaml", SMALL)
+    write("x", "a", 1)
+    write("y", "b", 2)
+    watcher = Watcher(host).wait_ready().wait_quiet()
+    watcher.process.send_signal(signal.SIGSTOP)  # as in one commit
+    write("x", "b", 1)
+    write("y", "c", 2)
+    watcher.process.send_signal(signal.SIGCONT)
+    until(lambda: pins(host) == {"other.one", "b.one", "c.one"}, "renamed")
+    until(lambda: host.netapply("status", check=False).returncode == 0, "in sync")
+    assert not watcher.lines("failed")
+
+
 def test_no_prune_keeps_it(host: Host) -> None:
     for name in ("a", "b", "c"):
         host.write(f"manifests/{name}.yaml", SMALL)
