@@ -15,6 +15,8 @@ from reconciler.cli.main import Settings
 from reconciler.errors import NetapplyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.watch.git_origin import Origin
 
 
@@ -83,7 +85,7 @@ def command(
     from reconciler.watch import log, service  # noqa: PLC0415  # as above
     from reconciler.watch.records import PRUNE_AFTER, START_PATIENCE, Policy  # noqa: PLC0415  # as above
 
-    paths = tuple(_directory(name) for name in directories)
+    paths = _distinct(_directory(name) for name in directories)
     if os.geteuid() != 0:
         raise NetapplyError.of("changing the host needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN)", hint="run with sudo")
     entered = host.enter(settings.host_name)
@@ -109,6 +111,14 @@ def _origin(url: str, ref: str, inner_path: str) -> Origin | None:
     origin = given if given.place != url else Origin(str(Path(url).absolute()), ref, inner_path)
     origin.check()
     return origin
+
+
+def _distinct(paths: Iterable[str]) -> tuple[str, ...]:
+    """Each directory once, by the first path that leads to it."""
+    found: dict[str, str] = {}
+    for path in paths:
+        found.setdefault(os.path.realpath(path), path)
+    return tuple(found.values())
 
 
 def _directory(name: str) -> str:

@@ -25,7 +25,7 @@ class Journal:
         self._faults: dict[str, tuple[Problem, ...]] = {}
         self._warnings: set[str] = set()
         self._waiting: dict[str, str] = {}
-        self._held: tuple[tuple[str, str], ...] = ()
+        self._held: dict[str, str] = {}
         self._directory_faults: dict[str, str] = {}
 
     def round(self, done: Round, cause: str, writer: str = "") -> None:
@@ -65,6 +65,8 @@ class Journal:
         for path, fault in faults.items():
             if self._directory_faults.get(path) != fault:
                 self._logger.error("directory cannot be read; its stacks stay", directory=path, problem=fault)
+        for path in self._directory_faults.keys() - faults.keys():
+            self._logger.info("directory can be read again", directory=path)
         self._directory_faults = faults
 
     def _once(self) -> None:
@@ -79,10 +81,16 @@ class Journal:
         for problem, name in waiting.items():
             if problem not in self._waiting:
                 self._logger.warning("waiting for a namespace", stack=name, problem=problem)
+        for problem, name in self._waiting.items():
+            if problem not in waiting:
+                self._logger.info("no longer waiting for a namespace", stack=name, problem=problem)
         self._waiting = waiting
-        held = self._keeper.decision.held
-        for path, reason in held if held != self._held else ():
-            self._logger.warning("stacks without a manifest are kept", directory=path, reason=reason)
+        held = dict(self._keeper.decision.held)
+        for path, reason in held.items():
+            if self._held.get(path) != reason:
+                self._logger.warning("stacks without a manifest are kept", directory=path, reason=reason)
+        for path in self._held.keys() - held.keys():
+            self._logger.info("no stacks without a manifest are kept any more", directory=path)
         self._held = held
 
 

@@ -135,7 +135,7 @@ class Manifests:
             others = [path for path in rivals if path != file.path]
             if others:
                 message = f"two stacks are named '{name}': {others[0]} and {file.path}"
-                twice = Problem(message, hint="give one of them another name:")
+                twice = Problem(message, hint=f"give one of them another name, such as name: {name}-2")
                 found[file.path] = (*found.get(file.path, ()), twice)
         return found
 

@@ -13,6 +13,9 @@ from reconciler.watch.git_follower import Follower
 from reconciler.watch.keeper import Keeper
 from reconciler.watch.records import StackRecord
 
+_MOST_REASONS = 5
+"""Of what fails in one stack so much is given as the reason; ``last_error`` has all."""
+
 
 def document(keeper: Keeper, started: float, rounds: int, follower: Follower | None = None) -> dict[str, Any]:
     """As plain data; ``started`` is seconds since the epoch."""
@@ -87,7 +90,7 @@ def _state(keeper: Keeper, name: str, *, is_broken: bool) -> tuple[str, str]:
         return "out of sync", "another program undoes what is healed"
     errors = keeper.errors_of(name)
     if errors:
-        return "out of sync", errors[0].message
+        return "out of sync", _all(errors)
     if keeper.is_pending(name):
         return "out of sync", "not applied yet"
     dead = keeper.dead_commands_of(name)
@@ -96,6 +99,12 @@ def _state(keeper: Keeper, name: str, *, is_broken: bool) -> tuple[str, str]:
     if is_broken:
         return "in sync", "its manifest is broken; the last good one is kept"
     return "in sync", ""
+
+
+def _all(errors: Sequence[Problem]) -> str:
+    messages = list(dict.fromkeys(error.message for error in errors))
+    more = len(messages) - _MOST_REASONS
+    return "; ".join([*messages[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _why_unusable(keeper: Keeper, name: str, faults: Sequence[Problem]) -> str:

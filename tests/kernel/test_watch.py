@@ -235,6 +235,15 @@ def test_two_files_of_one_stack(watcher: Watcher, host: Host) -> None:
     assert pins(host) == {"shop.web"}
 
 
+def test_a_directory_that_is_named_twice_counts_once(host: Host) -> None:
+    host.write("manifests/shop.yaml", SMALL)
+    (host.folder / "link").symlink_to("manifests")
+    watcher = Watcher(host, "./manifests/", "link").wait_ready()
+    assert [each["manifests"] for each in watcher.status()["directories"]] == [1]
+    assert watcher.lines("watching")[0]["directories"] == [str(watcher.folder)]
+    assert watcher.stack("shop")["state"] == "in sync"
+
+
 def test_swapped_symlinks_as_of_a_config_map(host: Host) -> None:
     folder = host.folder / "manifests"
     for number in (1, 2):

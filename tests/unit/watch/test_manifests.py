@@ -79,6 +79,7 @@ def test_which_of_two_is_meant_is_known_from_before_or_not_at_all(known: Manifes
     assert forgetful.stacks() == {}
     assert forgetful.unusable() == {"a": (str(tmp_path / "0first.yaml"), str(tmp_path / "a.yaml"))}
     assert all("two stacks are named 'a'" in str(found) for found in forgetful.problems().values())
+    assert all(found[-1].hint.endswith("name: a-2") for found in forgetful.problems().values())
     (tmp_path / "a.yaml").unlink()
     assert forgetful.scan() == {"a"}
     assert forgetful.file_of("a") == str(tmp_path / "0first.yaml")
