@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
+import time
 from typing import Any
 
 import click
@@ -12,7 +15,9 @@ from reconciler.cli.look import print_json
 from reconciler.cli.main import Settings
 from reconciler.errors import NetapplyError
 
-_PATIENCE = 30.0
+_SAYS_AFTER, _PATIENCE = 1.5, 10.0
+"""Seconds of waiting in silence, and of waiting in all."""
+
 _BLOCK = 65536
 
 
@@ -44,20 +49,44 @@ def _ask(settings: Settings) -> dict[str, Any]:
     except FileNotFoundError:
         raise _nobody() from None
     try:
-        connection.settimeout(_PATIENCE)
+        connection.settimeout(_SAYS_AFTER)
         connection.connect(address)
-        connection.sendall(encode({"command": "status"}))
-        answer = b""
-        while not answer.endswith(b"\n") and (block := connection.recv(_BLOCK)):
-            answer += block
-        return decode(answer)
-    except TimeoutError:
-        raise NetapplyError.of(f"the watcher did not answer within {_PATIENCE:.0f} seconds") from None
+        return decode(_answer(connection, encode({"command": "status"})))
+    except BlockingIOError:
+        raise _silent("so many ask already that it has no room for another one") from None
     except (OSError, ValueError):
         raise _nobody() from None
     finally:
         connection.close()
         os.close(descriptor)
+
+
+def _answer(connection: socket.socket, question: bytes) -> bytes:
+    """Says for whom it waits where that takes a moment."""
+    # struct ucred (unix(7)) of who listens.
+    pid = struct.unpack("=3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    deadline = time.monotonic() + _PATIENCE
+    connection.sendall(question)
+    answer, has_said = b"", False
+    while not answer.endswith(b"\n"):
+        try:
+            block = connection.recv(_BLOCK)
+        except TimeoutError:
+            if has_said:
+                raise _silent(f"process {pid} did not answer within {_PATIENCE:.0f} seconds", pid) from None
+            click.echo(f"note: waiting for the watcher, process {pid}, which is busy or stopped", err=True)
+            has_said = True
+        else:
+            if not block:
+                break
+            answer += block
+        connection.settimeout(max(0.1, deadline - time.monotonic()) if has_said else _SAYS_AFTER)
+    return answer
+
+
+def _silent(why: str, pid: int | None = None) -> NetapplyError:
+    resume = f"; if somebody stopped it: kill -CONT {pid}" if pid else ""
+    return NetapplyError.of(f"the watcher does not answer: {why}", hint=f"its log says what it does{resume}")
 
 
 def _nobody() -> NetapplyError:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel import prepared
 from tests.kernel.lab import Host
 from tests.kernel.watching import Watcher, pins, until
 
@@ -459,6 +460,23 @@ def test_no_manifest_directory_is_an_error(host: Host) -> None:
     done = host.netapply("watch", "nowhere", check=False)
     assert done.returncode == 1
     assert "nowhere is no directory" in done.stderr
+
+
+def test_a_watcher_that_is_stopped_is_not_waited_for_long(watcher: Watcher, host: Host) -> None:
+    pid = watcher.process.pid
+    watcher.process.send_signal(signal.SIGSTOP)
+    sooner = "from reconciler.cli import status; status._PATIENCE = 2.5"
+    with (host.folder / "told").open("w") as told, Path(os.devnull).open("r+") as nothing:
+        files = [nothing.fileno(), nothing.fileno(), told.fileno()]
+        words = ["-n", host.name, "status"]
+        asking = prepared.process().start(words, host.folder, host.environment(), files, sooner)
+        assert asking.wait(30) == 1
+    note, error, hint = (host.folder / "told").read_text().splitlines()
+    assert f"waiting for the watcher, process {pid}," in note
+    assert "did not answer within 2 seconds" in error
+    assert f"kill -CONT {pid}" in hint
+    watcher.process.send_signal(signal.SIGCONT)
+    assert host.netapply("status").returncode == 0
 
 
 def test_the_status_socket_is_for_root_only(watcher: Watcher) -> None:
