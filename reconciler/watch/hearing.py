@@ -12,6 +12,7 @@ from reconciler.observation import Observation
 from reconciler.resources.joined import Joined
 from reconciler.resources.namespace import Namespace
 from reconciler.state import State
+from reconciler.watch.agent_pulse import AgentPulse
 from reconciler.watch.file_events import FileEvents
 from reconciler.watch.folders import Folders
 from reconciler.watch.hints import Hints
@@ -53,6 +54,8 @@ class Hearing:
         loop.watch(self._folder, READ, self._on_pin)
         self._processes = Processes(loop, self._on_end)
         self._closing.callback(self._processes.close)
+        self._pulse = AgentPulse(loop, host, self._on_silence)
+        self._closing.callback(self._pulse.close)
 
     @property
     def last_writer(self) -> str:
@@ -100,6 +103,11 @@ class Hearing:
             # What of one that others took away is left, and which there are of others, a look at everything tells.
             is_ours = made or removed
             self._hints().add("named namespaces changed", sandbox=sandbox if is_ours else "", full=not is_ours)
+
+    def _on_silence(self) -> None:
+        # Whether it hangs, the look decides; all that it did is for the next one to do.
+        self._hints().add("agent does not answer", full=True)
+        self._soon()
 
     def _on_end(self, what: str) -> None:
         # With the agent go names and held ports of every stack.

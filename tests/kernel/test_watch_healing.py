@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,6 +231,25 @@ def test_the_same_flush_of_legacy_rules_is_heard_each_time(host: Host) -> None:
         watcher.wait_quiet(0.2)
     # Its own changes are no news to the next polls.
     watcher.wait_quiet(2)
+
+
+def test_an_agent_that_hangs_is_replaced(host: Host) -> None:
+    host.write("manifests/shop.yaml", "containers: {web: {ports: ['8080:80']}}\n")
+    often = "from reconciler.watch import agent_pulse as p; p.EVERY, p.PATIENCE = 0.6, 0.3"
+    hasty = "from reconciler.kernel import agent_control as a; a._ANSWER_SECONDS = a._STOP_SECONDS = 0.3"
+    watcher = Watcher(host, beforehand=f"{often}; {hasty}").wait_ready().wait_quiet()
+
+    def silences() -> list[dict[str, Any]]:
+        return [line for line in watcher.lines() if "agent does not answer" in line.get("cause", "")]
+
+    time.sleep(1.0)
+    assert not silences()
+    (run,) = Path("/run/netapply").glob("*/agent.lock")
+    hung = int(run.read_text())
+    os.kill(hung, signal.SIGSTOP)
+    until(lambda: any(line["event"] == "reconciled" for line in silences()), "another one", 30)
+    assert int(run.read_text()) != hung
+    assert host.netapply("plan", "manifests/shop.yaml").returncode == 0
 
 
 def test_commands_that_end_start_again_more_and_more_seldom(host: Host) -> None:
