@@ -10,6 +10,7 @@ from reconciler.firewall.opening import Opening
 from reconciler.firewall.policy import FirewallBase, HostAccept, NetworkPolicy, StackPolicy
 from reconciler.observation import Observation
 from reconciler.resources.agent import Agent, HeldPorts
+from reconciler.resources.bridge import Bridge
 from reconciler.resources.host_address import HostAddress
 from reconciler.resources.job import Job
 from reconciler.resources.namespace import Namespace
@@ -29,18 +30,27 @@ def host_resources(union: State, observation: Observation, *, host_rule: bool = 
     if any(isinstance(resource, HeldPorts | Resolver | Job) for resource in union):
         yield Agent()
     yield from _kept_addresses(union, observation)
+    yield from _forwarding(union, observation)
     if not any(isinstance(resource, StackPolicy) for resource in union):
         return
-    policies = [resource for resource in union if isinstance(resource, NetworkPolicy)]
-    facts = observation.facts
-    yield FirewallBase(facts.backend)
+    yield FirewallBase(observation.facts.backend)
     if host_rule:
         yield from _needed_accepts(union, observation)
+
+
+def _forwarding(union: State, observation: Observation) -> Iterable[Resource]:
+    """Of the families that leave a network; both stay as they are while nobody knows what some network lets out."""
+    policies = [resource for resource in union if isinstance(resource, NetworkPolicy)]
     outward = [subnet for policy in policies if not policy.internal for subnet in policy.subnets]
-    if any(":" not in subnet for subnet in outward):
-        yield Sysctl(HOST_OWNER, "", _FORWARD4, "1")
-    if any(":" in subnet for subnet in outward):
-        yield from _forwarding6(observation)
+    networks = {policy.network for policy in policies}
+    # With the firewall flushed, its containers still talk to the outside through the host.
+    is_lost = any(isinstance(resource, Bridge) and resource.network not in networks for resource in union)
+    for name, of_family, resources in (
+        (_FORWARD4, [subnet for subnet in outward if ":" not in subnet], _forwarding4),
+        (_FORWARD6, [subnet for subnet in outward if ":" in subnet], _forwarding6),
+    ):
+        if of_family or (is_lost and Key(Kind.SYSCTL, f"host:{name}") in observation.state):
+            yield from resources(observation)
 
 
 def _kept_addresses(union: State, observation: Observation) -> Iterable[HostAddress]:
@@ -100,6 +110,10 @@ def lost_records(observed: State, wanted: State) -> Iterable[Problem]:
                 f"what sysctl {name.replace('/', '.')} was before netapply is not known any more; it stays as it is"
             )
             yield Problem(message, hint="set it back by hand if nothing else needs it", severity="warning")
+
+
+def _forwarding4(_observation: Observation) -> Iterable[Resource]:
+    yield Sysctl(HOST_OWNER, "", _FORWARD4, "1")
 
 
 def _forwarding6(observation: Observation) -> Iterable[Resource]:
