@@ -84,6 +84,16 @@ class Keeper:
         """Which stacks go because their manifest is gone, and which stay all the same."""
         return self._removals.decision
 
+    @property
+    def held(self) -> Mapping[str, str]:
+        """The stacks without a manifest that are kept and healed until somebody decides, with the reason."""
+        return self.decision.stacks_held if self.policy.prune else {}
+
+    def file_of(self, stack_name: str) -> str:
+        """The path of the file that makes this stack, or did so last; empty: that is not known."""
+        place = self._remembered.places.get(stack_name)
+        return self.manifests.file_of(stack_name) or (place.file if place else "")
+
     def changed(self, stacks: Iterable[str]) -> None:
         """The manifests of these stacks changed, came or went: what was put off for them is due at once."""
         for name in stacks:
@@ -169,7 +179,8 @@ class Keeper:
         all_manifests = (*manifests.values(), *self._applied.values())
         observation = self._lookout.look(hints, last, all_manifests, was_well=self._calm)
         self._runtimes = observation.runtimes
-        self._kept.see((last or observation).state)
+        before = (last or observation).state
+        self._kept.see(before, observation.state, self.held.keys())
         if last is not None:
             self.changed(stacks_concerned(manifests.values(), last.facts, observation.facts))
         is_like_before = last is not None and relevant(observation) == relevant(last)
@@ -189,7 +200,7 @@ class Keeper:
         if HOST_OWNER in self.records:
             # It could be looked at.
             self._note_success(HOST_OWNER)
-        return self._converge(observation, manifests, alone=is_like_before and self._calm)
+        return self._converge(observation, manifests, before, alone=is_like_before and self._calm)
 
     def _put_back(self, observation: Observation, wanted: State, manifests: dict[str, Manifest]) -> Round:
         """Heal: manifests and facts are what they were, so what is wanted is so too, and only that is compared."""
@@ -202,11 +213,13 @@ class Keeper:
             return Round()
         return self._conclude(plan, wanted, self._apply(plan, wanted), attempt, manifests)
 
-    def _converge(self, observation: Observation, manifests: dict[str, Manifest], *, alone: bool) -> Round:
-        """``alone``: try what is pending by itself first, as ``up`` does; the round after this one takes in all."""
+    def _converge(
+        self, observation: Observation, manifests: dict[str, Manifest], before: State, *, alone: bool
+    ) -> Round:
+        """``before`` is how the host was. ``alone``: try what is pending by itself first, as ``up`` does; the round after this one takes in all."""
         now = self._clock()
         self.waiting = waiting_in(manifests, observation.facts)
-        attempt = self._attempt(observation, manifests, now)
+        attempt = self._attempt(observation, manifests, before, now)
         observation = self._without_early_restarts(observation, manifests)
         plan, wanted = None, observation.state
         if alone and self._pending and not attempt.going and self._pending < attempt.manifests.keys():
@@ -269,7 +282,7 @@ class Keeper:
         if makes_room or any(self._removals.times(self._clock())):
             attempt.faults = {name: found for name, found in attempt.faults.items() if name not in self._pending}
 
-    def _attempt(self, observation: Observation, manifests: dict[str, Manifest], now: float) -> Attempt:
+    def _attempt(self, observation: Observation, manifests: dict[str, Manifest], before: State, now: float) -> Attempt:
         """The stacks that may change now: not those that wait after a failure, or because of a fight."""
         waiting = self.fights.waiting(now)
         tried = {}
@@ -282,6 +295,7 @@ class Keeper:
             elif applied is not None and applied != manifest:
                 tried[name] = applied
         going = self._removals.due(observation, manifests, now)
+        self._kept.see(before, observation.state, self.held.keys())
         going = {name for name in going if not self.records.of(name).backoff.waits(now)}
         # What goes makes room first: ports and subnets may be meant for another stack.
         return Attempt(

@@ -1,8 +1,11 @@
-"""Stacks that stand while nothing says what they shall be: they are kept as they were when that was first seen."""
+"""Stacks that stand while nothing says what they shall be: they are kept as they were when that was first seen.
+
+Their manifest cannot be used, or is gone in a way that was no order to remove them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from reconciler.kernel.runtime import ENDED
@@ -22,15 +25,26 @@ class KeptStacks:
         self._remembered = remembered
         self.states: dict[str, State] = {}
 
-    def see(self, state: State) -> None:
-        """How the host is: whatever is new among them is to stay so."""
+    def see(self, before: State, now: State, held: Collection[str]) -> None:
+        """How the host was and is: whatever is new among them, or ``held`` without a manifest, is to stay as before."""
         unusable = self._manifests.unusable()
-        self.states = {name: kept for name, kept in self.states.items() if name in unusable}
-        new = unusable.keys() - self.states.keys()
-        standing = origins(state) if new else {}
+        waiting = set(held) - self._manifests.stacks().keys() - unusable.keys()
+        waiting -= self._given_up(waiting & self.states.keys(), now)
+        self.states = {name: kept for name, kept in self.states.items() if name in unusable or name in waiting}
+        new = (unusable.keys() | waiting) - self.states.keys()
+        standing = origins(before) if new else {}
         for name in standing.keys() & new:
-            if self._is_ours(name, standing, unusable[name]):
-                self.states[name] = State(map(_lasting, state.owned_by(frozenset({name}))))
+            if name in waiting or self._is_ours(name, standing, unusable[name]):
+                self.states[name] = State(map(_lasting, before.owned_by(frozenset({name}))))
+
+    def _given_up(self, names: set[str], now: State) -> set[str]:
+        """Those that somebody took down, as the reason for holding them says, or made his own."""
+        if not names:
+            return set()
+        owners, standing = {resource.owner for resource in now}, origins(now)
+        kept = {name: origins(self.states[name]).get(name, "") for name in names}
+        # What is left of one may not tell where it came from.
+        return {name for name in names if name not in owners or standing.get(name, kept[name]) != kept[name]}
 
     def commands(self) -> list[str]:
         """``stack/container`` of the commands that belong to them."""

@@ -40,6 +40,10 @@ class Metrics:
         self._fights = Counter("netapply_fights", "Objects that others undid again and again", registry=registry)
         self._stacks = Gauge("netapply_stacks", "Watched stacks by state", ["state"], registry=registry)
         self._broken = Gauge("netapply_broken_manifests", "Manifests that cannot be used", registry=registry)
+        self._held = Gauge("netapply_held_stacks", "Stacks kept although their manifests are gone", registry=registry)
+        self._unreadable = Gauge(
+            "netapply_unreadable_directories", "Watched directories that cannot be read", registry=registry
+        )
 
     def count(self, done: Round) -> None:
         """One reconcile."""
@@ -78,6 +82,8 @@ class Metrics:
         self._stacks.labels("in sync").set(in_sync)
         self._stacks.labels("out of sync").set(len(states) - in_sync)
         self._broken.set(len(keeper.manifests.problems()))
+        self._held.set(len(keeper.held.keys() - keeper.manifests.stacks().keys()))
+        self._unreadable.set(sum(1 for each in keeper.manifests.directories.values() if each.fault))
         return generate_latest(self.registry)
 
 

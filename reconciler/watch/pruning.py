@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from reconciler.state import State
 
 _TO_DECIDE = "--allow-empty takes that as an order, netapply down -p NAME removes one"
+_EMPTY = f"it is empty; {_TO_DECIDE}"
+_WAS_EMPTY = f"it was empty, and not all of its stacks are back; {_TO_DECIDE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Stacks to remove; by directory, why others that are missing stay; and ``to_remember``, why for each of some.
+    """Stacks to remove; by directory, why others that are missing stay; and ``stacks_held``, why for each of them.
 
-    Those stay, whatever else happens in the directory, until they are there again or somebody decides.
+    Those ``to_remember`` stay, whatever else happens in the directory, until they are there again or somebody decides.
     """
 
     prune: frozenset[str] = frozenset()
     held: tuple[tuple[str, str], ...] = ()
+    stacks_held: Mapping[str, str] = field(default_factory=dict)
     to_remember: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,6 +64,7 @@ def decide(
     kept = {name: why for name, why in remembered.items() if standing[name] not in watched}
     prune: set[str] = set()
     held = []
+    stacks_held: dict[str, str] = {}
     for view in views:
         missing = {name for name, origin in standing.items() if origin == view.origin} - present
         if not allow_empty:
@@ -68,13 +72,14 @@ def decide(
         fault = _fault(view)
         reasons = {name: fault or kept.get(name, "") for name in missing}
         prune |= {name for name, reason in reasons.items() if not reason}
+        stacks_held |= {name: f"held: {reason}" for name, reason in reasons.items() if reason}
         texts = [
             f"{reason}; kept: {', '.join(sorted(name for name in missing if reasons[name] == reason))}"
             for reason in sorted(set(reasons.values()) - {""})
         ]
         if texts:
             held.append((view.path, "; ".join(texts)))
-    return Decision(frozenset(prune), tuple(held), kept)
+    return Decision(frozenset(prune), tuple(held), stacks_held, kept)
 
 
 def _fault(view: View) -> str:
@@ -90,12 +95,16 @@ def _not_ordered(view: View, missing: set[str], remembered: Mapping[str, str]) -
     """Why which of the missing stay: too many of them vanished at once, now or earlier."""
     known = {name: remembered[name] for name in missing if name in remembered}
     new = missing - known.keys()
-    if view.fault or not new:
+    if view.fault:
         # While it cannot be read, what is in it is what was in it.
         return known
+    is_empty = not view.stacks and not view.unknown
+    known |= {name: _EMPTY if is_empty else _WAS_EMPTY for name, why in known.items() if why in {_EMPTY, _WAS_EMPTY}}
+    if not new:
+        return known
     reason = ""
-    if not view.stacks and not view.unknown:
-        reason = f"it is empty; {_TO_DECIDE}"
+    if is_empty:
+        reason = _EMPTY
     elif 2 * len(new) > len(new | view.stacks):
         reason = f"{len(new)} of {len(new | view.stacks)} stacks vanished at once; {_TO_DECIDE}"
     return known | (dict.fromkeys(new, reason) if reason else {})

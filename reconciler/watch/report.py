@@ -63,13 +63,15 @@ def _git(follower: Follower) -> dict[str, Any]:
 def stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
     """How each watched stack is, as plain data."""
     broken, unusable = keeper.manifests.problems(), keeper.manifests.unusable()
-    for name in sorted({*keeper.manifests.stacks(), *unusable}):
+    for name in sorted({*keeper.manifests.stacks(), *unusable, *keeper.held}):
         record = keeper.records.get(name, StackRecord())
-        files = unusable.get(name) or (keeper.manifests.file_of(name),)
+        files = unusable.get(name) or (keeper.file_of(name),)
         faults = tuple(problem for file in files for problem in broken.get(file, ()))
         problems = faults or keeper.errors_of(name)
         if name in unusable:
             state, reason = "out of sync", _why_unusable(keeper, name, faults)
+        elif name not in keeper.manifests.stacks():
+            state, reason = "out of sync", _why_held(keeper, name)
         else:
             state, reason = _state(keeper, name, is_broken=bool(faults))
         yield {
@@ -113,6 +115,14 @@ def _why_unusable(keeper: Keeper, name: str, faults: Sequence[Problem]) -> str:
     words = faults[0].message if faults else "its manifest cannot be used"
     stands = "no good manifest is known, " + ("it is kept as it stood" if keeper.is_kept(name) else "nothing is done")
     return errors[0].message if errors else f"{words}; {stands}"
+
+
+def _why_held(keeper: Keeper, name: str) -> str:
+    """Of a stack whose manifest is gone, which was not taken as an order."""
+    errors = keeper.errors_of(name)
+    if errors:
+        return errors[0].message
+    return f"{keeper.held[name]}; it is kept as it stood" if keeper.is_kept(name) else keeper.held[name]
 
 
 def is_well(status: dict[str, Any]) -> bool:

@@ -92,3 +92,13 @@ def test_what_is_held_of_a_directory_that_is_not_watched_now_stays_so() -> None:
     other = view("x")
     held = decide(standing("a", origin="elsewhere"), [other], {"a": "why"})
     assert (held.to_remember, held.held) == ({"a": "why"}, ())
+
+
+def test_the_reason_is_what_is_true_now() -> None:
+    empty = decide(standing("a", "b", "c"), [view()])
+    assert empty.stacks_held["c"].startswith("held: it is empty; ")
+    back = decide(standing("a", "b", "c"), [view("a", "b")], empty.to_remember)
+    assert back.held[0][1].startswith("it was empty, and not all of its stacks are back; ")
+    assert back.stacks_held.keys() == {"c"}
+    again = decide(standing("a", "b", "c"), [view()], back.to_remember)
+    assert set(again.to_remember.values()) == {empty.to_remember["c"]}
