@@ -93,6 +93,7 @@ class Git:
             ("remote.origin.url", self._origin.url),
             ("core.hooksPath", "/dev/null"),
             ("core.fsmonitor", "false"),
+            ("core.attributesFile", "/dev/null"),
             ("protocol.ext.allow", "never"),
             # Housekeeping within the time limit, not in a process that goes on behind our back.
             ("gc.autoDetach", "false"),
@@ -112,6 +113,7 @@ class Git:
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "/bin/false",
             "SSH_ASKPASS": "/bin/false",
+            "GIT_ATTR_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": str(self._folder / "gitconfig"),
             "GIT_CONFIG_COUNT": str(len(settings)),
             **numbered,

@@ -117,7 +117,18 @@ class Repository:
         # What a fetch that was killed left; nobody else works here.
         for left in (*self._mirror.glob("*.lock"), *self._mirror.glob("refs/netapply/*.lock")):
             left.unlink(missing_ok=True)
+        self._take_files_as_they_are()
         self._trust()
+
+    def _take_files_as_they_are(self) -> None:
+        """No file's content is changed on its way out: not by root's filters (Git LFS, git-crypt), nor by git itself.
+
+        What a commit says of its files counts less than this one (gitattributes(5)). A filter that is unset is as good
+        as none; an encoding that is unset would be a wrong one.
+        """
+        attributes = self._mirror / "info" / "attributes"
+        attributes.parent.mkdir(mode=0o700, exist_ok=True)
+        attributes.write_text("* -filter -text -ident !eol !working-tree-encoding\n")
 
     def _trust(self) -> None:
         """A local repository belongs to whoever it belongs to: naming it is trust enough for git (safe.directory)."""

@@ -213,3 +213,27 @@ def test_a_service_has_a_home_too(tmp_path: Path) -> None:
     repository = Repository(Origin("/srv/ops"), tmp_path, {})
     home = pwd.getpwuid(os.geteuid()).pw_dir
     assert repository._git.users_configurations() == [f"{home}/.config/git/config", f"{home}/.gitconfig"]
+
+
+def test_files_are_taken_as_they_are_committed(remote: Remote) -> None:
+    """Root's filters are not run, above all those of `git lfs install`, nor does a commit say how files come out."""
+    home, mark = remote.folder.parent, remote.folder.parent / "mark"
+    said = "".join(f"{key} = touch {mark}\n" for key in ("smudge", "clean", "process"))
+    (home / ".gitconfig").write_text(f'[filter "lfs"]\n{said}required = true\n[core]\nautocrlf = true\n')
+    # By the commit for one file, by root's own attributes for the other.
+    (remote.folder / ".gitattributes").write_text(
+        "*.yaml filter=lfs ident working-tree-encoding=UTF-16 text eol=crlf\n"
+    )
+    (home / ".config" / "git").mkdir(parents=True)
+    (home / ".config" / "git" / "attributes").write_text("* filter=lfs\n")
+    # Nor does git change them on their way in here.
+    (remote.folder / ".git" / "info" / "attributes").write_text("* -filter -text -ident !working-tree-encoding\n")
+    text = "# $Id$\nname: shop\n"
+    (remote.folder / "manifests").mkdir()
+    (remote.folder / "manifests" / "b.yml").write_text(text)
+    remote.commit(text)
+    repository = Repository(Origin(str(remote.folder), "main", "manifests/"), home / "state", {"HOME": str(home)})
+    repository.update()
+    for name in ("a.yaml", "b.yml"):
+        assert (repository.manifests / name).read_bytes() == text.encode()
+    assert not mark.exists()
