@@ -88,6 +88,7 @@ def apply(
     that is not the plan that was ``reviewed``, or where another run waits to be confirmed, with nothing done.
     """
     from reconciler import reconcile  # noqa: PLC0415  # usage errors must not pay for it
+    from reconciler.cli import watched  # noqa: PLC0415  # as above
     from reconciler.kernel import unconfirmed  # noqa: PLC0415  # as above
 
     with session.machine_of(settings, writing=True) as machine:
@@ -101,6 +102,7 @@ def apply(
             session.show_warnings([nothing] if nothing else [])
             click.echo("Nothing to do.")
             return 0
+        session.show_warnings([*watched.undone_by_watcher(machine.host.run, scope, plan)])
         report = Report(plan)
         until = 0.0
         if seconds is None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from reconciler.errors import NetapplyError
+from reconciler.errors import NetapplyError, Problem
 from reconciler.kernel import control_group, files
 from reconciler.kernel.processes import Identified, process_status
 
@@ -83,9 +83,16 @@ def forget(run_directory: Path) -> None:
 
 def refuse(host: Host) -> None:
     """Raises NetapplyError while a run waits: what is done now would be undone with it, or make that impossible."""
+    problem = standing(host)
+    if problem:
+        raise NetapplyError([problem])
+
+
+def standing(host: Host) -> Problem | None:
+    """What keeps others from changing the host: that a run waits, or that it could not be undone; None: nothing does."""
     waiting = read(host.run)
     if waiting is None:
-        return
+        return None
     names = ", ".join(waiting.stacks)
     if waiting.failed:
         message = f"the last up of {names} was not confirmed in time, and could not be undone: {waiting.failed[0]}"
@@ -95,7 +102,7 @@ def refuse(host: Host) -> None:
     else:
         message = f"the last up of {names} waits to be confirmed, and the process that would undo it is gone"
     named = f"-n {host.name} " if host.name else ""
-    raise NetapplyError.of(message, hint=f"keep what it did: netapply {named}confirm")
+    return Problem(message, hint=f"keep what it did: netapply {named}confirm")
 
 
 def detach(run_directory: Path, stacks: tuple[str, ...], seconds: int, work: Work) -> int:

@@ -27,9 +27,11 @@ class Journal:
         self._waiting: dict[str, str] = {}
         self._held: dict[str, str] = {}
         self._directory_faults: dict[str, str] = {}
+        self._is_held_up = False
 
     def round(self, done: Round, cause: str, writer: str = "") -> None:
         """One reconcile, in one line; ``writer`` is who changed nftables last."""
+        self._is_held_up = False
         facts = {"cause": cause, "milliseconds": round(done.seconds * 1000, 1)}
         if done.problems:
             self._logger.error("failed", **facts, **_problems(done), undone=done.undone, **_changes(done))
@@ -49,6 +51,13 @@ class Journal:
                 **({"last_nftables_writer": writer} if writer else {}),
             )
         self._once()
+
+    def busy(self) -> None:
+        """Nothing could be done; the lock of others is no news, an unconfirmed run is, once."""
+        waiting = self._keeper.standstill.problem
+        if waiting and not self._is_held_up:
+            self._logger.warning("nothing is done until an unconfirmed run is over", problem=str(waiting))
+        self._is_held_up = bool(waiting)
 
     def manifests(self) -> None:
         """Faults of files that are new, and those that are gone."""

@@ -31,6 +31,7 @@ from reconciler.watch.putting_back import Dependents, differences, plan_back
 from reconciler.watch.records import Policy, Round, StackRecord, StackRecords
 from reconciler.watch.remembered import Place, Remembered
 from reconciler.watch.removals import Removals
+from reconciler.watch.standstill import Standstill
 
 Clock = Callable[[], float]
 _REST_AFTER_FAILURE = 4.0
@@ -64,6 +65,7 @@ class Keeper:
         self.warnings: tuple[Problem, ...] = ()
         self.waiting: Waiting = {}
         self.lock_wait = LockWait(clock)
+        self.standstill = Standstill(machine.host)
         self._progress = progress
         self._clock = clock
         self._pending: set[str] = set()
@@ -112,10 +114,14 @@ class Keeper:
 
     def reconcile(self, hints: Hints) -> Round:
         """Look where the hints say, and make what differs as it should be. Never raises NetapplyError."""
+        if self._stands_still(hints):
+            return Round(busy=True)
         began = self._began = self._clock()
         full = hints.full or self.observation is None
         try:
             with lock.held(self.machine.host, writing=True, patience=0.0):
+                if self._stands_still(hints):
+                    return Round(busy=True)
                 self._remembered.refresh()
                 done = self._reconcile(hints)
                 # What took long is not tried twice in one go, for other stacks wait meanwhile.
@@ -135,6 +141,13 @@ class Keeper:
             done = self._failed((Problem(f"{error.filename or 'the host'}: {error.strerror or error}"),))
         self.lock_wait.is_over()
         return replace(done, full=full, seconds=self._clock() - began, looking=self._lookout.seconds)
+
+    def _stands_still(self, hints: Hints) -> bool:
+        stands_still = self.standstill.lasts(hints)
+        if stands_still:
+            # Who did the run that waits had the lock, and let go of it.
+            self.lock_wait.is_over()
+        return stands_still
 
     def next_due(self) -> float | None:
         """When something that was put off is due; None: nothing was."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.kernel import lock
+from reconciler.kernel import lock, unconfirmed
 from reconciler.watch.git_follower import Follower
 from reconciler.watch.hints import Hints
 from reconciler.watch.journal import Journal
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def once(keeper: Keeper, journal: Journal, logger: FilteringBoundLogger) -> bool:
-    """Read the manifests and make the host like them; whether all is well."""
+    """Read the manifests and make the host like them; whether all is well.
+
+    Raises NetapplyError while a run waits to be confirmed.
+    """
     manifests = keeper.manifests
     manifests.scan()
     keeper.changed(manifests.stacks())
@@ -25,6 +28,7 @@ def once(keeper: Keeper, journal: Journal, logger: FilteringBoundLogger) -> bool
     while True:
         done = keeper.reconcile(hints)
         if done.busy:
+            unconfirmed.refuse(keeper.machine.host)
             lock.wait_until_free(
                 keeper.machine.host, lambda who: logger.warning("another holds the host's lock; waiting", holder=who)
             )

@@ -36,6 +36,7 @@ def document(keeper: Keeper, started: float, rounds: int, follower: Follower | N
             for directory in manifests.directories.values()
         ],
         "git": _git(follower) if follower else None,
+        "unconfirmed": _problem(keeper.standstill.problem) if keeper.standstill.problem else None,
         "stacks": list(stacks(keeper)),
         "manifest_errors": [
             {"file": path, "problems": [_problem(problem) for problem in problems]}
@@ -82,6 +83,7 @@ def stacks(keeper: Keeper) -> Iterator[dict[str, Any]]:
             "last_error": [_problem(problem) for problem in problems] or None,
             "last_apply": _instant(record.applied_time) if record.applied_time else None,
             "healed": record.healed,
+            "held": name in keeper.held and name not in keeper.manifests.stacks(),
         }
 
 
@@ -131,7 +133,14 @@ def is_well(status: dict[str, Any]) -> bool:
     stacks = all(each["state"] == "in sync" for each in status["stacks"])
     git = status.get("git")
     reached = not (git and git["error"])
-    return directories and stacks and reached and not status["manifest_errors"] and not status["fights"]
+    return (
+        directories
+        and stacks
+        and reached
+        and not status["unconfirmed"]
+        and not status["manifest_errors"]
+        and not status["fights"]
+    )
 
 
 def render(status: dict[str, Any]) -> str:
@@ -145,6 +154,8 @@ def render(status: dict[str, Any]) -> str:
     if git:
         error = f"; {git['error']}" if git["error"] else ""
         lines.append(f"  {git['url']} {git['ref']}: commit {(git['commit'] or 'none')[:12]}{error}")
+    if status["unconfirmed"]:
+        lines.append(f"  nothing is done until this is over: {status['unconfirmed']['message']}")
     width = max((len(stack["name"]) for stack in status["stacks"]), default=0)
     for stack in status["stacks"]:
         reason = f" ({stack['reason']})" if stack["reason"] else ""

@@ -41,6 +41,9 @@ _KERNEL_PAUSE = 0.004
 """Seconds that events of the kernel are gathered: what one command does comes within a few milliseconds."""
 
 _POLL_PAUSE = 0.5
+_UNCONFIRMED_PAUSE = 0.25
+"""Seconds between looks whether an unconfirmed run is over: one small file."""
+
 _FILES_POLL, _FILES_POLL_UNWATCHED = 30.0, 2.0
 
 
@@ -225,7 +228,13 @@ class Service:
         now = time.monotonic()
         if done.busy:
             self._hints = hints
-            self._agenda.set(Item.HINTS, self._rests.while_locked(now, self._keeper.lock_wait.holder))
+            self._journal.busy()
+            if self._keeper.standstill.problem:
+                self._agenda.set(Item.HINTS, now + _UNCONFIRMED_PAUSE)
+                # It may last for longer than a service manager has patience.
+                self._tell_ready()
+            else:
+                self._agenda.set(Item.HINTS, self._rests.while_locked(now, self._keeper.lock_wait.holder))
             return
         self._rounds += 1
         if self._metrics:
@@ -238,13 +247,9 @@ class Service:
         if put_off is not None:
             self._agenda.set(Item.PUT_OFF, put_off)
         self._follow(done)
-        if self._is_ready and self._reloading:
-            self._supervisor.say("READY=1")
-        self._reloading = False
         if self._rounds == 1:
             self._agenda.set(Item.POLL, time.monotonic())
-        if not self._is_ready and not self._waits_for_git:
-            self._ready()
+        self._tell_ready()
 
     def _follow(self, done: Round) -> None:
         """Hear what is new, and look once more after a change: whatever others did meanwhile is seen then."""
@@ -253,6 +258,13 @@ class Service:
             self._hints.add("own changes")
         memory.give_back()
         self._soon()
+
+    def _tell_ready(self) -> None:
+        if self._is_ready and self._reloading:
+            self._supervisor.say("READY=1")
+        self._reloading = False
+        if not self._is_ready and not self._waits_for_git:
+            self._ready()
 
     def _ready(self) -> None:
         self._is_ready = True
