@@ -47,7 +47,7 @@ def command(
         click.echo("the service is removed; what runs goes on until: netapply down")
         return 0
     paths = [str(Path(directory).absolute()) for directory in directories]
-    repository = _check_options(settings, [*extra, *paths])
+    watched, repository = _check_options(settings, [*extra, *paths])
     files = service_files.service_files(paths, extra, _global_options(settings), repository=repository)
     if only_print:
         click.echo("\n".join(f"# {path}\n{text}" for path, text in files.items()), nl=False)
@@ -55,7 +55,7 @@ def command(
     _check_rights()
     if not _booted():
         raise NetapplyError.of("this machine was not started by systemd", hint="see the files with --print")
-    for path in paths:
+    for path in watched:
         if not Path(path).is_dir():
             raise NetapplyError.of(f"{path} is no directory", hint="name a directory of manifests")
     for path, text in files.items():
@@ -68,27 +68,38 @@ def command(
     return 0
 
 
-def _check_options(settings: Settings, words: list[str]) -> bool:
-    """Whether a repository is followed. Raises UsageError, NetapplyError for words that `watch` would not take."""
+def _check_options(settings: Settings, words: list[str]) -> tuple[tuple[str, ...], bool]:
+    """The directories, and whether a repository is followed. Raises UsageError, NetapplyError for words that `watch` would not take."""
     if settings.host_name:
         hint = "run netapply -n HOST watch by a unit of your own, which makes that namespace first"
         raise NetapplyError.of("the service keeps the machine itself, not a host given with -n", hint=hint)
     from reconciler.cli import watch  # noqa: PLC0415  # --remove needs none of it
-    from reconciler.watch.git_origin import Origin  # noqa: PLC0415  # as above
 
     given: dict[str, Any] = watch.command.make_context("watch", words).params
-    if not given["directories"] and not given["url"]:
-        raise click.UsageError("name a directory of manifests, or a repository with --option=--git=URL")
     if given["once"]:
         raise click.UsageError("a service watches until it is stopped; --once is for timers")
-    if given["url"] and Path(given["url"]).is_dir() and not Path(given["url"]).is_absolute():
-        raise click.UsageError(f"give the repository's full path: --git={Path(given['url']).absolute()}")
-    if given["url"] and Origin(given["url"]).has_secret:
+    if not given["directories"] and not given["url"]:
+        raise click.UsageError("name a directory of manifests, or a repository with --option=--git=URL")
+    origin = watch.check(*(given[name] for name in ("directories", "url", "ref", "inner_path", "metrics")))
+    _check_paths(given)
+    if origin and origin.has_secret:
         hint = "leave user, token and password to a credential helper in root's ~/.gitconfig, or use an SSH key"
         raise NetapplyError.of(
             "--git: anybody could read what stands before the @ of this URL in the service's unit", hint=hint
         )
-    return bool(given["url"])
+    return given["directories"], origin is not None
+
+
+def _check_paths(given: dict[str, Any]) -> None:
+    """Raises UsageError for one that would mean another place in a service, which starts in /."""
+    for path in given["directories"]:
+        if not Path(path).is_absolute():
+            raise click.UsageError(f"give the directory's full path: {Path(path).absolute()}")
+    if given["url"] and Path(given["url"]).is_dir() and not Path(given["url"]).is_absolute():
+        raise click.UsageError(f"give the repository's full path: --git={Path(given['url']).absolute()}")
+    socket_path = given["metrics"].removeprefix("unix:")
+    if socket_path != given["metrics"] and not Path(socket_path).is_absolute():
+        raise click.UsageError(f"give the socket's full path: --metrics=unix:{Path(socket_path).absolute()}")
 
 
 def _global_options(settings: Settings) -> list[str]:

@@ -27,7 +27,7 @@ START_SECONDS = 300
 _WATCH = """\
 # Written by: netapply install-service
 [Unit]
-Description=Keeps container networking like the manifests in {directories}
+Description=Keeps container networking like {directories} (netapply)
 # What loads rules of others comes first, for some of them flush all.
 After=network-pre.target nftables.service iptables.service netfilter-persistent.service ufw.service firewalld.service
 Wants=network-pre.target
@@ -107,6 +107,7 @@ def _watch_unit(paths: Sequence[str], options: Sequence[str], before: Sequence[s
     words = [sys.executable, "-P", "-s", "-m", "reconciler", "--log-format", "json", *before, "watch", *options, *paths]
     mounts = " ".join(_quoted(path).replace("$$", "$") for path in paths)
     return _WATCH.format(
+        # Not at the end of the line: a backslash there would make the next one part of it.
         directories=" ".join(path.replace("%", "%%") for path in paths) or "a git repository",
         command=" ".join(_quoted(word) for word in words),
         processes=UNIT_NAME,

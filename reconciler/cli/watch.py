@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from reconciler.watch.git_origin import Origin
 
 
+_REF, _FOLDER = "main", "."
+
+
 class _Seconds(click.FloatRange):
     """From a tenth of a second to a week; no number (nan) is neither less nor more than anything."""
 
@@ -36,8 +39,8 @@ class _Seconds(click.FloatRange):
 @click.command("watch")
 @click.argument("directories", nargs=-1, metavar="DIR...")
 @click.option("--git", "url", default="", metavar="URL", help="Follow a git repository: a URL, or a path.")
-@click.option("--ref", default="main", show_default=True, help="Its branch or tag, or a commit's whole name.")
-@click.option("--path", "inner_path", default=".", metavar="FOLDER", help="The folder of manifests in it.")
+@click.option("--ref", default=_REF, show_default=True, help="Its branch or tag, or a commit's whole name.")
+@click.option("--path", "inner_path", default=_FOLDER, metavar="FOLDER", help="The folder of manifests in it.")
 @click.option(
     "--git-interval",
     type=_Seconds(),
@@ -76,8 +79,7 @@ def command(
     no_host_rule: bool,
 ) -> int:
     """Keep the host like the manifests in DIR or in a git repository, until stopped. SIGHUP: look at everything now."""
-    if not directories and not url:
-        raise click.UsageError("name a directory of manifests, or a repository with --git")
+    origin = check(directories, url, ref, inner_path, metrics)
     if not once:
         # It would end us until the watcher listens, which begins with a look at everything.
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
@@ -93,7 +95,7 @@ def command(
     times = (0.0, math.inf) if once else (PRUNE_AFTER, START_PATIENCE)
     policy = Policy(not no_prune, allow_empty, adopt, not no_host_rule, *times)
     logger = log.configure(settings.log_format, verbose=settings.verbose)
-    how = service.Settings(paths, policy, interval, metrics, _origin(url, ref, inner_path), git_interval)
+    how = service.Settings(paths, policy, interval, metrics, origin, git_interval)
     watcher = service.Service(entered, machine.Machine(entered, settings.firewall), how, logger)
     if once:
         return 0 if watcher.once() else 1
@@ -101,8 +103,17 @@ def command(
     return 0
 
 
-def _origin(url: str, ref: str, inner_path: str) -> Origin | None:
+def check(directories: tuple[str, ...], url: str, ref: str, inner_path: str, metrics: str) -> Origin | None:
+    """The repository to follow, None: none. Raises UsageError, NetapplyError for words that no watcher can follow."""
+    if not directories and not url:
+        raise click.UsageError("name a directory of manifests, or a repository with --git")
+    if metrics:
+        from reconciler.watch import metrics_place  # noqa: PLC0415  # who has none need not pay for it
+
+        metrics_place.check(metrics)
     if not url:
+        if (ref, inner_path) != (_REF, _FOLDER):
+            raise click.UsageError("--ref and --path are of a repository: name it with --git")
         return None
     from reconciler.watch.git_origin import Origin  # noqa: PLC0415  # who follows none need not pay for it
 

@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from reconciler.agent.loop import READ, WRITE, Loop
 from reconciler.errors import NetapplyError
 from reconciler.plan.plan import action_of
+from reconciler.watch import metrics_place
 from reconciler.watch.git_follower import Follower
 from reconciler.watch.keeper import Keeper
 from reconciler.watch.records import Round
@@ -21,7 +22,6 @@ from reconciler.watch.report import stacks
 
 _LONGEST_REQUEST = 8192
 _MOST_CLIENTS = 32
-_LONGEST_PORT = 5
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -94,7 +94,7 @@ class MetricsServer:
         self._loop = loop
         self._metrics = metrics
         self._keeper = keeper
-        self._path = place.removeprefix("unix:") if place.startswith("unix:") else ""
+        self._path = metrics_place.socket_path(place)
         self._clients: dict[socket.socket, bytes] = {}
         self._listener = _unix_listener(self._path) if self._path else _tcp_listener(place)
         self._own = _identity(self._path) if self._path else None
@@ -200,16 +200,11 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _tcp_listener(place: str) -> socket.socket:
-    address, _, port = place.rpartition(":")
-    # Not isdigit(): that is so of more than the ten that int() takes.
-    number = int(port) if port.isascii() and port.isdecimal() and len(port) <= _LONGEST_PORT else 0
-    if address not in {"127.0.0.1", "[::1]"} or not 0 < number <= 65535:  # noqa: PLR2004 - the last port
-        raise NetapplyError.of(f"--metrics {place}: neither unix:PATH nor 127.0.0.1:PORT")
-    family = socket.AF_INET6 if address == "[::1]" else socket.AF_INET
-    listener = socket.socket(family)
+    address, port = metrics_place.tcp_place(place)
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.strip("[]"), number))
+        listener.bind((address, port))
         listener.listen(8)
     except OSError as error:
         listener.close()

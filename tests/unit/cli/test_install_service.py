@@ -24,6 +24,12 @@ def test_the_unit_quotes_what_systemd_would_take_apart() -> None:
         service_files(["/srv/a\nExecStartPre=evil"])
 
 
+def test_no_line_of_the_unit_swallows_the_next_one() -> None:
+    unit = service_files(["/srv/back\\", "/srv/more\\"])[WATCH]
+    assert "Description=Keeps container networking like /srv/back\\ /srv/more\\ (netapply)\n" in unit
+    assert not [line for line in unit.splitlines() if line.endswith("\\")]
+
+
 def test_the_unit_of_a_repository_has_a_place_for_it() -> None:
     assert "StateDirectory" not in service_files(["/srv/m"])[WATCH]
     unit = service_files([], REPOSITORY, repository=True)[WATCH]
@@ -55,6 +61,16 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path, *, repository: bool
         (["--option=--git=."], "full path"),
         (["--option=--git=https://u:secret@example.org/ops.git"], "credential helper"),
         (["--option=--git=https://secret@example.org/ops.git"], "credential helper"),
+        (["--option=--git=/a", "--option=--path=/x"], "--path '/x': not a folder of the repository"),
+        (["--option=--git=/a", "--option=--path=../x"], "--path '../x'"),
+        (["--option=--git=/a", "--option=--ref=-x"], "--ref '-x'"),
+        (["/srv", "--option=--path=x"], "name it with --git"),
+        (["/srv", "--option=--ref=x"], "name it with --git"),
+        (["/srv", "--option=--metrics=0.0.0.0:80"], "neither unix:PATH nor 127.0.0.1:PORT"),
+        (["/srv", "--option=--metrics=bogus"], "neither unix:PATH nor 127.0.0.1:PORT"),
+        (["/srv", "--option=--metrics=unix:"], "not a path"),
+        (["/srv", "--option=--metrics=unix:rel.sock"], "full path: --metrics=unix:/"),
+        (["/srv", "--option=d4"], "give the directory's full path: /"),
         ([], "name a directory"),
         (["/srv", "--remove"], "--remove takes nothing else"),
     ],
