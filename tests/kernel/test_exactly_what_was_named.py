@@ -284,7 +284,7 @@ def random_steps(seed: int, edits: Sequence[str], count: int) -> list[tuple[str,
 
 @pytest.mark.parametrize("seed", [1])
 def test_edits_in_any_order(lab: Lab, seed: int) -> None:
-    walk(lab.host(), "nftables", random_steps(seed, list(EDITS), 12), saved=True)
+    walk(lab.host(), "nftables", random_steps(seed, list(EDITS), 6), saved=True)
 
 
 @pytest.mark.long

@@ -174,7 +174,7 @@ FAULTS = {
     "value that is a list": (f"containers: {{a: {{command: [true], environment: {{K: [{CANARY}]}}}}}}", "K"),
     "list entry that is a mapping": (
         f"containers: {{a: {{command: [true], environment: [{{K: {CANARY}}}]}}}}",
-        "not a mapping",
+        "this item takes text",
     ),
     "unknown key beside it": (
         f"containers:\n  a:\n    command: [true]\n    environment: [K={CANARY}]\n    prots: [1]\n",
