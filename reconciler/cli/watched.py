@@ -12,7 +12,7 @@ from reconciler.desired.scope import Scope
 from reconciler.errors import NetapplyError, Problem
 from reconciler.manifest.model import Manifest
 from reconciler.plan.plan import Plan
-from reconciler.watch.asking import ask
+from reconciler.watch.asking import SilentError, ask
 
 _PATIENCE = 2.0
 """Seconds for the watcher to answer; a run is not held up for longer by a mere warning."""
@@ -24,7 +24,7 @@ def undone_by_watcher(run_directory: Path, scope: Scope, plan: Plan) -> Iterator
         return
     try:
         status = ask(run_directory, _PATIENCE)
-    except (OSError, ValueError):
+    except (OSError, ValueError, SilentError):
         return  # nobody watches, or nobody can tell
     for stack in status["stacks"]:
         name, path = stack["name"], stack["file"]
